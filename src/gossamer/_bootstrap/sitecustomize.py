@@ -1,0 +1,58 @@
+"""Starts the tracer in every Python that inherits the environment of `gossamer run`; gives way to the user's sitecustomize.
+
+The interpreter imports the first module of this name on its path, before the program. Written so that any Python can read
+it, the ones too old for us included: those only go on to the user's module.
+"""
+
+import os
+import sys
+
+_here = os.path.dirname(os.path.abspath(__file__))
+
+
+def _start():  # type: () -> None
+    """Import `gossamer.auto` from beside this file: in the interpreter's own environment we may not be installed."""
+    try:
+        if "gossamer" not in sys.modules:
+            import importlib.util
+
+            package = os.path.dirname(_here)
+            spec = importlib.util.spec_from_file_location(
+                "gossamer", os.path.join(package, "__init__.py"), submodule_search_locations=[package]
+            )
+            if spec is None or spec.loader is None:
+                raise ImportError("cannot load " + package)
+            module = importlib.util.module_from_spec(spec)
+            sys.modules["gossamer"] = module
+            try:
+                spec.loader.exec_module(module)
+            except BaseException:
+                del sys.modules["gossamer"]
+                raise
+        import gossamer.auto  # noqa: F401
+    except Exception as error:  # whatever is wrong with us, the program runs
+        try:
+            sys.stderr.write("gossamer: not started: %s: %s\n" % (type(error).__name__, error))
+        except Exception:
+            pass
+
+
+def _is_ours(entry):  # type: (str) -> bool
+    return os.path.normcase(os.path.abspath(entry)) == os.path.normcase(_here)
+
+
+def _chain():  # type: () -> None
+    """Import the user's sitecustomize as if this one were not there; the interpreter shows what it raises as always."""
+    sys.path[:] = [entry for entry in sys.path if not (isinstance(entry, str) and entry and _is_ours(entry))]
+    ours = sys.modules.pop("sitecustomize", None)
+    try:
+        import sitecustomize  # noqa: F401
+    except ImportError as error:
+        if getattr(error, "name", "sitecustomize") != "sitecustomize":
+            raise
+        sys.modules["sitecustomize"] = ours
+
+
+if sys.version_info >= (3, 7):
+    _start()
+_chain()

@@ -1,0 +1,33 @@
+"""The tracing core: spans, traces, ids, the clock, the active span, finished chunks.
+
+Two implementations of one interface, held together by `tests/core`: `pure` in Python and `native` in Cython.
+`GOSSAMER_PURE=1` forces the first; without a compiled extension it is the one there is.
+"""
+
+from __future__ import annotations
+
+from . import pure as _implementation
+from .buffer import Batch, Buffer, Chunk
+from .context import SpanContext
+from .pure import (
+    ACTIVE,
+    NATIVE,
+    Event,
+    Link,
+    Recorder,
+    Span,
+    Trace,
+    active,
+    current_span,
+    set_active,
+)
+
+__all__ = [
+    "ACTIVE", "NATIVE", "Batch", "Buffer", "Chunk", "Event", "Link", "Recorder", "Span", "SpanContext", "Trace",
+    "active", "current_span", "set_active", "implementation",
+]  # fmt: skip
+
+
+def implementation() -> str:
+    """Which core runs: "pure" or "native"."""
+    return _implementation.__name__.rpartition(".")[2]

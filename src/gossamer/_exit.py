@@ -1,0 +1,113 @@
+"""The ends of a process at which finished spans are sent: a normal end, SIGTERM, the exit of multiprocessing children.
+
+`os._exit` and signals that kill outright run no Python code; what was finished less than a flush interval before is
+lost there. `multiprocessing` and `billiard` children end by `os._exit` as well, but run their finalizers first.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import os
+import sys
+
+if False:
+    from types import ModuleType
+    from typing import Any, Callable, Optional
+
+    Flush = Callable[[bool], None]
+
+_MULTIPROCESSING = ("multiprocessing.util", "billiard.util")
+_flush: Optional[Flush] = None
+
+
+def install_atexit(flush: Flush) -> None:
+    """Call `flush(True)` at the normal end of the program. Twice is once."""
+    global _flush
+    if _flush is None:
+        _flush = flush
+        atexit.register(_run)
+
+
+def install(flush: Flush) -> None:
+    """`install_atexit`, and the same for SIGTERM and for children of multiprocessing and billiard."""
+    install_atexit(flush)
+    _install_sigterm()
+    from ._instrument.imports import watch
+
+    for name in _MULTIPROCESSING:
+        watch(name, _finalize_in)
+
+
+def _run() -> None:
+    if _flush is not None:
+        _flush(True)
+
+
+# -- multiprocessing --------------------------------------------------------------------------------------------------
+
+
+class _Anchor:
+    """What the finalizer registry of multiprocessing holds on to, weakly."""
+
+
+_anchor = _Anchor()
+
+
+def _finalize_in(util: ModuleType) -> None:
+    def register(_: Any = None) -> None:
+        # Lowest priority: after the program's own finalizers, which may still make spans.
+        util.Finalize(None, _run_in_child, exitpriority=-1000000)  # type: ignore[attr-defined]
+
+    main = os.getpid()
+
+    def _run_in_child() -> None:
+        if _flush is not None and os.getpid() != main:
+            _flush(False)
+
+    # A child clears the finalizers it inherits, and then runs what was registered for after a fork.
+    util.register_after_fork(_anchor, register)  # type: ignore[attr-defined]
+    process = sys.modules.get(util.__name__.rpartition(".")[0] + ".process")
+    if process is not None and getattr(process, "parent_process", lambda: None)() is not None:
+        main = 0  # a spawned child: it is one from its start
+    register()
+
+
+# -- SIGTERM ----------------------------------------------------------------------------------------------------------
+
+
+def _install_sigterm() -> None:
+    """Flush before SIGTERM ends the program, where nobody else handles it. The exit status stays that of the signal."""
+    import signal
+
+    try:
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _on_sigterm)
+    except (ValueError, OSError, AttributeError):  # not the main thread, or no such signal here
+        pass
+
+
+def _on_sigterm(number: int, frame: Any) -> None:
+    import signal
+
+    signal.signal(number, signal.SIG_DFL)
+    _run()
+    os.kill(os.getpid(), number)
+
+
+# -- open traces ------------------------------------------------------------------------------------------------------
+
+
+def flush_open_traces() -> None:
+    """Hand on the finished spans of traces that are still open.
+
+    Nobody keeps a list of open traces, which would cost every trace; the garbage collector has one.
+    """
+    from ._core import Trace
+
+    for found in gc.get_objects():
+        if type(found) is Trace and found._finished:
+            try:
+                found.flush()
+            except Exception:
+                pass

@@ -1,0 +1,1 @@
+"""The instrumentation engine: declarations in, wrapped libraries out."""

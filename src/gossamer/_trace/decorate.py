@@ -1,0 +1,54 @@
+"""`trace` as a decorator: one wrapper for each kind of function, which stays of that kind."""
+
+from __future__ import annotations
+
+from functools import update_wrapper
+
+from .._core import Span
+from .stepping import async_generator_wrapper, generator_wrapper
+
+if False:
+    from typing import Any, Callable
+
+CO_GENERATOR = 0x20
+CO_COROUTINE = 0x80
+CO_ITERABLE_COROUTINE = 0x100
+CO_ASYNC_GENERATOR = 0x200
+
+
+def function_flags(function: object) -> int:
+    """The code flags of a Python function (also behind methods and `functools.partial`), 0 for anything else."""
+    for _ in range(8):
+        code = getattr(function, "__code__", None)
+        if code is not None:
+            return int(code.co_flags)
+        function = getattr(function, "__func__", None) or getattr(function, "func", None)
+        if function is None:
+            break
+    return 0
+
+
+def decorate(function: Callable[..., Any], make: Callable[[], Span], parent: Any) -> Callable[..., Any]:
+    """`function` with a span round each call; `make` answers a new span that has not begun."""
+    flags = function_flags(function)
+
+    def begin(args: Any, kwargs: Any) -> Span:
+        return make().begin(parent, False)
+
+    if flags & CO_ASYNC_GENERATOR:
+        wrapper = async_generator_wrapper(begin, function)
+    elif flags & CO_COROUTINE:
+
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
+            with make().begin(parent):
+                return await function(*args, **kwargs)
+
+    elif flags & CO_GENERATOR and not flags & CO_ITERABLE_COROUTINE:
+        wrapper = generator_wrapper(begin, function)
+    else:
+
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            with make().begin(parent):
+                return function(*args, **kwargs)
+
+    return update_wrapper(wrapper, function)

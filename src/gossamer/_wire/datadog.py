@@ -1,0 +1,496 @@
+"""Datadog's trace payloads, v0.4 and v0.5, as MessagePack.
+
+The two differ in how a text is written (in full, or as its place in a table that comes first) and in the frame of a
+span (a map, or an array). Everything else is shared: a `_Format` holds, for one process, the packed form of whatever
+repeats, and the encoder joins the pieces. Caches are bounded, as texts of the traced program go into them.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from .datadog_span import (
+    ENTRY, INSIDE, MAX_KEY, MAX_RESOURCE, MAX_TEXT, ROOT, constants, events_json, events_of, flat_text, link_flags,
+    links_json, text, trace_facts, translated,
+)  # fmt: skip
+from .names_datadog import AS_TEXT, STATEMENT, URL_PARTS, table, translate
+
+if False:
+    from typing import Any, Dict, List, Optional, Tuple
+
+    from .._core.buffer import Batch, Chunk
+    from .._core.pure import Event, Link, Span, Trace
+    from .info import Process
+
+    Piece = Tuple[bytes, int]  # packed pairs, and their number
+
+__all__ = ["encode_v04", "encode_v05"]
+
+_MAX_CACHED = 4096  # entries of a cache; it starts again when full
+_CACHED_TEXT = 100  # characters; longer texts seldom repeat
+_U64 = 0xFFFFFFFFFFFFFFFF
+_I64 = 0x7FFFFFFFFFFFFFFF
+_EXACT = 2**53
+
+_pack16 = Struct(">BH").pack
+_pack32 = Struct(">BI").pack
+_pack64 = Struct(">BQ").pack
+_pack_double = Struct(">Bd").pack
+_SPAN_V04 = Struct(">10sQ9sQ11sQ7sq10sq6sB5s").pack
+_SPAN_V05 = Struct(">BQBQBQBqBqB").pack
+
+
+def pack_str(value: str) -> bytes:
+    """A text of MessagePack. What UTF-8 cannot express (lone surrogates) is written out."""
+    try:
+        data = value.encode()
+    except UnicodeEncodeError:
+        data = value.encode("utf-8", "backslashreplace")
+    size = len(data)
+    if size < 32:
+        return bytes((0xA0 | size,)) + data
+    if size < 0x100:
+        return bytes((0xD9, size)) + data
+    if size < 0x10000:
+        return _pack16(0xDA, size) + data
+    return _pack32(0xDB, size) + data
+
+
+def pack_uint(value: int) -> bytes:
+    """A number of at most 64 bits."""
+    if value < 0x80:
+        return bytes((value,))
+    if value < 0x10000:
+        return _pack16(0xCD, value)
+    return _pack32(0xCE, value) if value < 0x100000000 else _pack64(0xCF, value)
+
+
+def _map_header(size: int) -> bytes:
+    if size < 16:
+        return bytes((0x80 | size,))
+    return _pack16(0xDE, size) if size < 0x10000 else _pack32(0xDF, size)
+
+
+def _array_header(size: int) -> bytes:
+    if size < 16:
+        return bytes((0x90 | size,))
+    return _pack16(0xDC, size) if size < 0x10000 else _pack32(0xDD, size)
+
+
+_MAPS = [_map_header(size) for size in range(256)]
+
+
+class _Written(Dict[str, bytes] if False else dict):  # type: ignore[misc]
+    """Packed texts. Asking for an unknown one packs it."""
+
+    def __missing__(self, value: str) -> bytes:
+        if len(value) > _CACHED_TEXT:
+            return pack_str(value[:MAX_TEXT])
+        if len(self) >= _MAX_CACHED:
+            self.clear()
+        packed = self[value] = pack_str(value)
+        return packed
+
+
+class _Table(Dict[str, bytes] if False else dict):  # type: ignore[misc]
+    """The texts of a v0.5 payload by their places in its table, packed."""
+
+    def __init__(self) -> None:
+        self.order: List[bytes] = []
+        self[""]
+
+    def __missing__(self, value: str) -> bytes:
+        if len(value) > MAX_TEXT:
+            return self[value[:MAX_TEXT]]  # type: ignore[no-any-return]
+        place = self[value] = pack_uint(len(self.order))
+        self.order.append(pack_str(value))
+        return place
+
+
+class _Keys(Dict[str, Optional[bytes]] if False else dict):  # type: ignore[misc]
+    """Packed names of attributes. None: only the full translation knows what to do; empty: the text of a query."""
+
+    def __init__(self, names: Dict[str, str], reserved: Dict[str, Any], texts: Dict[str, bytes]) -> None:
+        self.names = names
+        self.reserved = reserved
+        self.texts = texts
+        self.targets = frozenset(names.values())
+
+    def __missing__(self, key: str) -> Optional[bytes]:
+        name = translate(key, self.names)
+        packed: Optional[bytes]
+        if name == STATEMENT and key != name:
+            packed = b""
+        elif key in URL_PARTS or len(name) > MAX_KEY or key[:1] == "_" or name in self.reserved:
+            packed = None
+        elif key in self.targets:
+            packed = None
+        else:
+            packed = self.texts[name]
+        if len(self) >= _MAX_CACHED:
+            self.clear()
+        self[key] = packed
+        return packed
+
+
+class _Shape:
+    """What spans of one name, service, type, kind, integration and role have in common, packed."""
+
+    __slots__ = ("head", "tail", "meta", "metas", "metrics", "metric_count", "fixed", "keys", "statement")
+
+    head: bytes
+    tail: bytes
+    meta: bytes
+    metas: int
+    metrics: bytes
+    metric_count: int
+    fixed: Tuple[Dict[str, str], Dict[str, float]]
+    keys: _Keys
+    statement: bytes
+
+
+class _Format:
+    """The packed forms of one payload format for one process; v0.4 keeps it from payload to payload."""
+
+    def __init__(self, process: Process, texts: Dict[str, bytes]) -> None:
+        self.process = process
+        self.texts = texts
+        self.shapes: Dict[Tuple[Any, ...], _Shape] = {}
+        self.facts: Dict[Tuple[Any, ...], Tuple[Piece, Piece]] = {}
+        self.keys: Dict[Tuple[str, Optional[str]], _Keys] = {}
+        self.reserved = dict.fromkeys(("component", "env", "version", "span.kind", "language", "runtime-id"))
+        self.reserved.update(dict.fromkeys(("process_id", "error.type", "error.message", "error.stack")))
+        self.reserved.update(dict.fromkeys(process.tags))
+
+    # -- what repeats ---------------------------------------------------------------------------------------------
+
+    def shape(self, key: Tuple[str, Optional[str], Optional[str], str, Optional[str], int]) -> _Shape:
+        """The common part of spans that agree in `key`, made and kept."""
+        if len(self.shapes) >= _MAX_CACHED:
+            self.shapes.clear()
+        name, service, type, kind, integration, role = key
+        shape = _Shape()
+        shape.fixed = constants(service, kind, integration, role, self.process)
+        shape.meta, shape.metas = self.pairs(shape.fixed[0])
+        shape.metrics, shape.metric_count = self.numbers(shape.fixed[1])
+        self.frame(shape, text(name)[:MAX_RESOURCE], text(service or self.process.service), type)
+        named = self.keys.get((kind, type))
+        if named is None:
+            if len(self.keys) >= 256:
+                self.keys.clear()
+            named = self.keys[kind, type] = _Keys(table(kind, type), self.reserved, self.texts)
+        shape.keys = named
+        shape.statement = self.texts[STATEMENT]
+        self.shapes[key] = shape
+        return shape
+
+    def frame(self, shape: _Shape, name: str, service: str, type: Optional[str]) -> None:
+        """Set what comes before and after the changing fields."""
+        raise NotImplementedError
+
+    def pairs(self, meta: Dict[str, str]) -> Piece:
+        """Packed texts of `meta`."""
+        texts = self.texts
+        return b"".join([texts[key] + texts[value] for key, value in meta.items()]), len(meta)
+
+    def numbers(self, metrics: Dict[str, float]) -> Piece:
+        """Packed numbers of `metrics`."""
+        texts = self.texts
+        return b"".join([texts[key] + _pack_double(0xCB, value) for key, value in metrics.items()]), len(metrics)
+
+    def trace(self, trace: Trace) -> Tuple[Piece, Piece]:
+        """The packed facts of a trace; most traces of a second share them."""
+        key = (trace.trace_id >> 64, trace.priority, trace.mechanism, trace.rate, trace.origin)
+        found = None if trace.tags else self.facts.get(key)
+        if found is None:
+            meta, metrics = trace_facts(trace)
+            found = self.pairs(meta), self.numbers(metrics)
+            if not trace.tags:
+                if len(self.facts) >= 256:
+                    self.facts.clear()
+                self.facts[key] = found
+        return found
+
+    # -- spans ----------------------------------------------------------------------------------------------------
+
+    def span(self, trace: Trace, span: Span, shape: _Shape) -> bytes:
+        """The fields of a fixed size."""
+        raise NotImplementedError
+
+    def extras(self, span: Span, shape: _Shape, meta: Dict[str, str]) -> Tuple[bytes, bytes]:
+        """Head and tail of a span with links or events, which go into `meta` where the format has no place for them."""
+        raise NotImplementedError
+
+    meta_headers: List[bytes]
+    metrics_headers: List[bytes]
+
+    def chunk(self, chunk: Chunk, out: List[bytes]) -> None:
+        """Append the packed spans of a chunk: the local root first, as it carries what is said once."""
+        spans = chunk.spans
+        trace = chunk.trace
+        out.append(_array_header(len(spans)))
+        facts: Optional[Tuple[Piece, Piece]] = self.trace(trace)
+        if spans[-1].parent is None and len(spans) > 1:
+            spans = spans[-1:] + spans[:-1]
+        shapes, texts, default, pack = self.shapes, self.texts, self.process.service, self.span
+        for span in spans:
+            parent = span.parent
+            service = span.service
+            if parent is None:
+                role = ROOT
+            elif parent.service == service or (parent.service or default) == (service or default):
+                role = INSIDE
+            else:
+                role = ENTRY
+            key = (span.name, service, span.type, span.kind, span.integration, role)
+            shape = shapes.get(key) or self.shape(key)
+            resource = span.resource or span.name
+            if len(resource) > MAX_RESOURCE:
+                resource = resource[:MAX_RESOURCE]
+            mark = len(out)
+            out += (shape.head, texts[resource], pack(trace, span, shape))
+            if (
+                span.error
+                or span.events is not None
+                or span.links is not None
+                or not self.attributes(span.attributes, shape, resource, facts, out)
+            ):
+                del out[mark + 1 :]
+                self.unusual(trace, span, shape, resource, facts is not None, out)
+            facts = None
+
+    def attributes(
+        self, attributes: Dict[str, Any], shape: _Shape, resource: str, facts: Optional[Tuple[Piece, Piece]], out: List[bytes]
+    ) -> bool:
+        """Append `meta`, `metrics` and what follows for a span with nothing unusual; False where there is."""
+        metas, count = shape.metas, shape.metric_count
+        place = len(out)
+        out += (b"", shape.meta)
+        numbers = [shape.metrics]
+        if facts is not None:
+            (piece, more), (number, more_numbers) = facts
+            out.append(piece)
+            numbers.append(number)
+            metas += more
+            count += more_numbers
+        if attributes:
+            texts = self.texts
+            keys = shape.keys
+            for key, value in attributes.items():
+                name = keys[key]
+                if not name:
+                    if name is None:
+                        return False
+                    if value == resource:
+                        continue
+                    name = shape.statement
+                kind = value.__class__
+                if kind is str:
+                    out += (name, texts[value])
+                    metas += 1
+                elif kind is int and -_EXACT <= value <= _EXACT:
+                    if key in AS_TEXT:
+                        out += (name, texts[str(value)])
+                        metas += 1
+                    else:
+                        numbers += (name, _pack_double(0xCB, value))
+                        count += 1
+                elif kind is bool:
+                    out += (name, texts["true" if value else "false"])
+                    metas += 1
+                elif kind is float and value - value == 0.0:
+                    numbers += (name, _pack_double(0xCB, value))
+                    count += 1
+                else:
+                    return False
+        out[place] = self.meta_headers[metas]
+        out.append(self.metrics_headers[count])
+        out += numbers
+        out.append(shape.tail)
+        return True
+
+    def unusual(self, trace: Trace, span: Span, shape: _Shape, resource: str, first: bool, out: List[bytes]) -> None:
+        """Append a span by the full translation; `out` ends with its head."""
+        fixed = shape.fixed
+        if first:
+            meta, metrics = trace_facts(trace)
+            fixed = dict(fixed[0], **meta), dict(fixed[1], **metrics)
+        meta, metrics = translated(span, resource, shape.keys.names, fixed)
+        head, tail = self.extras(span, shape, meta)
+        out[-1] = head
+        pairs, metas = self.pairs(meta)
+        numbers, count = self.numbers(metrics)
+        out += (self.texts[resource], self.span(trace, span, shape))
+        out += (self.header(self.meta_headers, metas), pairs, self.header(self.metrics_headers, count), numbers, tail)
+
+    @staticmethod
+    def header(headers: List[bytes], size: int) -> bytes:
+        """The header of a map of any size: large ones are not in the list."""
+        return headers[size] if size < len(headers) else headers[0][:-1] + _map_header(size)
+
+
+class _V04(_Format):
+    """Spans are maps; texts are written in full."""
+
+    meta_headers = _MAPS
+    metrics_headers = [b"\xa7metrics" + header for header in _MAPS]
+
+    def __init__(self, process: Process, native_events: bool) -> None:
+        super().__init__(process, _Written())
+        self.native_events = native_events
+
+    def frame(self, shape: _Shape, name: str, service: str, type: Optional[str]) -> None:
+        head = b"\xa7service" + self.texts[service] + b"\xa4name" + self.texts[name]
+        if type:
+            head += b"\xa4type" + self.texts[text(type)]
+        shape.head = _MAPS[12 if type else 11] + head + b"\xa8resource"
+        shape.tail = b""
+
+    def span(self, trace: Trace, span: Span, shape: _Shape) -> bytes:
+        try:
+            return _SPAN_V04(
+                b"\xa8trace_id\xcf", trace.trace_id & _U64, b"\xa7span_id\xcf", span.span_id,
+                b"\xa9parent_id\xcf", span.parent_id, b"\xa5start\xd3", span._start + trace.offset,
+                b"\xa8duration\xd3", span.duration, b"\xa5error", 1 if span.error else 0, b"\xa4meta",
+            )  # fmt: skip
+        except Exception:
+            start, duration = _times(span)
+            return _SPAN_V04(
+                b"\xa8trace_id\xcf", trace.trace_id & _U64, b"\xa7span_id\xcf", span.span_id & _U64,
+                b"\xa9parent_id\xcf", span.parent_id & _U64, b"\xa5start\xd3", start,
+                b"\xa8duration\xd3", duration, b"\xa5error", 1 if span.error else 0, b"\xa4meta",
+            )  # fmt: skip
+
+    def extras(self, span: Span, shape: _Shape, meta: Dict[str, str]) -> Tuple[bytes, bytes]:
+        tail = b""
+        more = 0
+        if span.links:
+            tail = b"\xaaspan_links" + _array_header(len(span.links)) + b"".join(map(self.link, span.links))
+            more = 1
+        events = events_of(span)
+        if events and self.native_events:
+            tail += b"\xabspan_events" + _array_header(len(events)) + b"".join(map(self.event, events))
+            more += 1
+        elif events:
+            meta["events"] = events_json(events)
+        return bytes((shape.head[0] + more,)) + shape.head[1:], tail
+
+    def link(self, link: Link) -> bytes:
+        """A link in the Agent's own form."""
+        context = link.context
+        fields = [
+            b"\xa8trace_id" + _pack64(0xCF, context.trace_id & _U64),
+            b"\xadtrace_id_high" + _pack64(0xCF, context.trace_id >> 64 & _U64),
+            b"\xa7span_id" + _pack64(0xCF, context.span_id & _U64),
+        ]
+        if link.attributes:
+            pairs, count = self.pairs(flat_text(link.attributes))
+            fields.append(b"\xaaattributes" + _map_header(count) + pairs)
+        if context.tracestate:
+            fields.append(b"\xaatracestate" + pack_str(context.tracestate))
+        flags = link_flags(context)
+        if flags:
+            fields.append(b"\xa5flags" + pack_uint(flags))
+        return _map_header(len(fields)) + b"".join(fields)
+
+    def event(self, event: Event) -> bytes:
+        """An event in the Agent's own form."""
+        fields = b"\xaetime_unix_nano" + _pack64(0xCF, event.time & _U64) + b"\xa4name" + self.texts[event.name]
+        if not event.attributes:
+            return b"\x82" + fields
+        pairs = [self.texts[key] + _any_value(value) for key, value in event.attributes.items()]
+        return b"\x83" + fields + b"\xaaattributes" + _map_header(len(pairs)) + b"".join(pairs)
+
+
+def _any_value(value: Any) -> bytes:
+    """A typed value of an event: 0 text, 1 bool, 2 integer, 3 double, 4 array."""
+    if isinstance(value, (tuple, list)):
+        items = b"".join(map(_any_value, value))
+        return b"\x82\xa4type\x04\xabarray_value\x81\xa6values" + _array_header(len(value)) + items
+    kind = value.__class__
+    if kind is bool:
+        return b"\x82\xa4type\x01\xaabool_value" + (b"\xc3" if value else b"\xc2")
+    if kind is int and -_I64 <= value <= _I64:
+        return b"\x82\xa4type\x02\xa9int_value" + Struct(">Bq").pack(0xD3, value)
+    if kind is float and value - value == 0.0:
+        return b"\x82\xa4type\x03\xacdouble_value" + _pack_double(0xCB, value)
+    return b"\x82\xa4type\x00\xacstring_value" + pack_str(text(value)[:MAX_TEXT])
+
+
+class _V05(_Format):
+    """Spans are arrays; texts are places in a table. Good for one payload."""
+
+    meta_headers = _MAPS
+    metrics_headers = _MAPS
+
+    def __init__(self, process: Process) -> None:
+        self.table = _Table()
+        super().__init__(process, self.table)
+
+    def frame(self, shape: _Shape, name: str, service: str, type: Optional[str]) -> None:
+        shape.head = b"\x9c" + self.texts[service] + self.texts[name]
+        shape.tail = self.texts[text(type) if type else ""]
+
+    def span(self, trace: Trace, span: Span, shape: _Shape) -> bytes:
+        try:
+            return _SPAN_V05(
+                0xCF, trace.trace_id & _U64, 0xCF, span.span_id, 0xCF, span.parent_id,
+                0xD3, span._start + trace.offset, 0xD3, span.duration, 1 if span.error else 0,
+            )  # fmt: skip
+        except Exception:
+            start, duration = _times(span)
+            return _SPAN_V05(
+                0xCF, trace.trace_id & _U64, 0xCF, span.span_id & _U64, 0xCF, span.parent_id & _U64,
+                0xD3, start, 0xD3, duration, 1 if span.error else 0,
+            )  # fmt: skip
+
+    def extras(self, span: Span, shape: _Shape, meta: Dict[str, str]) -> Tuple[bytes, bytes]:
+        if span.links:
+            meta["_dd.span_links"] = links_json(span.links)
+        events = events_of(span)
+        if events:
+            meta["events"] = events_json(events)
+        return shape.head, shape.tail
+
+
+def _times(span: Span) -> Tuple[int, int]:
+    """Start and duration within 64 bits; an open span has lasted 0."""
+    start = min(max(span.start_time, 0), _I64)
+    return start, min(max(span.duration or 0, 0), _I64)
+
+
+_kept: Optional[_V04] = None
+
+
+def encode_v04(batch: Batch, process: Process, native_events: bool = False) -> bytes:
+    """A v0.4 payload (v0.3 is the same): an array of traces, each an array of spans, each a map.
+
+    Args:
+        batch: the chunks to write.
+        process: whose they are.
+        native_events: the Agent takes `span_events`; without it they go into `meta` as JSON.
+    """
+    global _kept
+    form = _kept
+    if form is None or form.process is not process or form.native_events is not native_events:
+        form = _kept = _V04(process, native_events)
+    return b"".join(_chunks(batch, form))
+
+
+def encode_v05(batch: Batch, process: Process) -> bytes:
+    """A v0.5 payload: the table of texts, then the traces, whose spans are arrays of twelve."""
+    form = _V05(process)
+    traces = _chunks(batch, form)
+    order = form.table.order
+    return b"".join([b"\x92", _array_header(len(order))] + order + traces)
+
+
+def _chunks(batch: Batch, form: _Format) -> List[bytes]:
+    out = [_array_header(len(batch))]
+    for chunk in batch:
+        mark = len(out)
+        try:
+            form.chunk(chunk, out)
+        except Exception:  # broken by a processor of the user: an empty trace in its place, its neighbours are sent
+            out[mark:] = [b"\x90"]
+    return out

@@ -1,0 +1,248 @@
+"""What a span says to Datadog besides its fixed fields: `meta` (text) and `metrics` (numbers), by Datadog's names.
+
+This is the full translation, readable and complete. The encoder has a faster way of its own for plain spans and comes
+here for the constants of a kind of span, and for whatever is out of the ordinary.
+"""
+
+from __future__ import annotations
+
+import json
+
+from .names_datadog import AS_TEXT, EXCEPTIONS, STATEMENT, URL_PARTS, translate
+
+if False:
+    from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+    from .._core.context import SpanContext
+    from .._core.pure import Event, Link, Span, Trace
+    from .info import Process
+
+    class Shape(NamedTuple):
+        """What the spans of one kind have in common."""
+
+        name: str
+        service: Optional[str]
+        type: Optional[str]
+        kind: str
+        integration: Optional[str]
+        role: int
+
+
+__all__ = ["INSIDE", "ENTRY", "ROOT", "MAX_KEY", "MAX_RESOURCE", "MAX_TEXT", "constants", "translated", "trace_facts"]
+
+INSIDE, ENTRY, ROOT = 0, 1, 2
+"""Roles of a span: under a span of the same service; under one of another; without a parent in this process."""
+
+MAX_RESOURCE = 5000
+MAX_TEXT = 25000
+MAX_KEY = 200
+_EXACT = 2**53  # integers beyond are not exact as a float64
+
+Meta = "Dict[str, str]"
+Metrics = "Dict[str, float]"
+
+
+def constants(
+    service: Optional[str], kind: str, integration: Optional[str], role: int, process: Process
+) -> Tuple[Dict[str, str], Dict[str, float]]:
+    """`meta` and `metrics` of every span of a kind."""
+    meta: Dict[str, str] = {}
+    metrics: Dict[str, float] = {}
+    if process.env:
+        meta["env"] = process.env
+    if service is None or service.lower() == process.service.lower():
+        if process.version:
+            meta["version"] = process.version
+    else:
+        meta["_dd.base_service"] = process.service
+    meta.update(process.tags)
+    if kind != "internal":
+        meta["span.kind"] = kind
+        metrics["_dd.measured"] = 1.0
+    if integration:
+        meta["component"] = integration
+    if role >= ENTRY:
+        metrics["_dd.top_level"] = 1.0
+    if role == ROOT:
+        meta["language"] = "python"
+        meta["runtime-id"] = process.runtime_id
+        metrics["process_id"] = float(process.pid)
+        if process.hostname:
+            meta["_dd.hostname"] = process.hostname
+    return meta, metrics
+
+
+def trace_facts(trace: Trace) -> Tuple[Dict[str, str], Dict[str, float]]:
+    """`meta` and `metrics` that stand once in a chunk, on its first span."""
+    meta: Dict[str, str] = {}
+    metrics: Dict[str, float] = {}
+    if trace.tags:
+        meta.update((key, value) for key, value in trace.tags.items() if key != "_dd.p.tid")
+    high = trace.trace_id >> 64
+    if high:
+        meta["_dd.p.tid"] = "%016x" % high
+    priority = trace.priority
+    if priority is not None:
+        metrics["_sampling_priority_v1"] = float(priority)
+        if priority > 0 and trace.mechanism is not None:
+            meta["_dd.p.dm"] = "-%d" % trace.mechanism
+    if trace.rate is not None:
+        rule = trace.mechanism is not None and trace.mechanism >= 3
+        metrics["_dd.rule_psr" if rule else "_dd.agent_psr"] = float(trace.rate)
+    if trace.origin:
+        meta["_dd.origin"] = trace.origin
+    return meta, metrics
+
+
+def translated(
+    span: Span, resource: str, names: Dict[str, str], fixed: Tuple[Dict[str, str], Dict[str, float]]
+) -> Tuple[Dict[str, str], Dict[str, float]]:
+    """`meta` and `metrics` of one span, on top of the `fixed` ones; what the program set itself wins."""
+    meta, metrics = dict(fixed[0]), dict(fixed[1])
+    attributes = span.attributes
+    for key, value in list(attributes.items()):
+        name = translate(key, names)
+        if key == "db.query.text" and name == STATEMENT and value == resource:
+            continue
+        if key in URL_PARTS and span.kind == "server":
+            if "url.full" in attributes or "http.url" in attributes:
+                continue
+            name, value = "http.url", _url(attributes)
+        elif name == key and key in names.values() and _has_source(key, names, attributes):
+            continue  # our own name for the same thing is there as well
+        _put(name, value, meta, metrics)
+    if span.error:
+        _put_error(span, meta)
+    return meta, metrics
+
+
+def _has_source(key: str, names: Dict[str, str], attributes: Dict[str, Any]) -> bool:
+    return any(theirs == key and ours in attributes for ours, theirs in names.items())
+
+
+def _url(attributes: Dict[str, Any]) -> str:
+    """The URL of a request from the parts that a server knows."""
+    get = attributes.get
+    host, port, scheme = get("server.address", ""), get("server.port"), get("url.scheme", "http")
+    if port and port != {"http": 80, "https": 443}.get(scheme):
+        host = "%s:%s" % (host, port)
+    query = get("url.query")
+    return "%s://%s%s%s" % (scheme, host, get("url.path", ""), "?%s" % query if query else "")
+
+
+def _put(name: str, value: Any, meta: Dict[str, str], metrics: Dict[str, float]) -> None:
+    """Set one attribute where its type says: text in `meta`, numbers in `metrics`, sequences one by one."""
+    name = name[:MAX_KEY]
+    if isinstance(value, (tuple, list)):
+        for index, item in enumerate(value):
+            _put("%s.%d" % (name, index), item, meta, metrics)
+        return
+    kind = value.__class__
+    if (kind is float and value - value == 0.0) or (kind is int and -_EXACT <= value <= _EXACT and name not in AS_TEXT):
+        metrics[name] = float(value)
+        meta.pop(name, None)
+    else:
+        meta[name] = text(value)
+        metrics.pop(name, None)
+
+
+def text(value: Any) -> str:
+    """A scalar as text."""
+    if value.__class__ is str:
+        return value  # type: ignore[no-any-return]
+    if value is True:
+        return "true"
+    if value is False:
+        return "false"
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    try:
+        return str(value)
+    except Exception:
+        return "<%s>" % value.__class__.__name__
+
+
+def _put_error(span: Span, meta: Dict[str, str]) -> None:
+    """The last exception of a failed span, or what it says of its failure."""
+    exception = last_exception(span)
+    if exception is None:
+        if span.status_message:
+            meta["error.message"] = span.status_message
+        return
+    facts = exception.attributes
+    kind = text(facts.get("exception.type", ""))
+    meta["error.type"] = "builtins." + kind if kind in EXCEPTIONS else kind
+    meta["error.message"] = text(facts.get("exception.message", ""))
+    stack = facts.get("exception.stacktrace")
+    if stack:
+        meta["error.stack"] = text(stack)
+
+
+def last_exception(span: Span) -> Optional[Event]:
+    """The exception event that says why a span failed."""
+    if span.error:
+        for event in reversed(span.events or ()):
+            if event.name == "exception":
+                return event
+    return None
+
+
+def events_of(span: Span) -> List[Event]:
+    """The events to send as such: the exception that became the span's error is not sent twice."""
+    error = last_exception(span)
+    return [event for event in span.events or () if event is not error]
+
+
+def events_json(events: List[Event]) -> str:
+    """Events as Datadog's tracers put them into `meta` for an Agent that knows no events."""
+    return json.dumps(
+        [
+            {"name": event.name, "time_unix_nano": event.time, "attributes": _jsonable(event.attributes)}
+            for event in events
+        ],
+        separators=(",", ":"),
+    )
+
+
+def links_json(links: List[Link]) -> str:
+    """Links as Datadog's tracers put them into `meta` where the format has no place for them."""
+    found = []
+    for link in links:
+        context = link.context
+        item: Dict[str, Any] = {"trace_id": context.trace_id_hex, "span_id": context.span_id_hex}
+        if link.attributes:
+            item["attributes"] = flat_text(link.attributes)
+        if context.tracestate:
+            item["tracestate"] = context.tracestate
+        flags = link_flags(context)
+        if flags:
+            item["flags"] = flags & 1
+        found.append(item)
+    return json.dumps(found, separators=(",", ":"))
+
+
+def link_flags(context: SpanContext) -> int:
+    """W3C's flags; the highest bit says that they are known."""
+    return 0 if context.priority is None else 0x80000000 | (context.priority > 0)
+
+
+def flat_text(attributes: Dict[str, Any]) -> Dict[str, str]:
+    """Attributes as text, the items of sequences one by one."""
+    found: Dict[str, str] = {}
+    for key, value in list(attributes.items()):
+        if isinstance(value, (tuple, list)):
+            found.update(("%s.%d" % (key, index), text(item)) for index, item in enumerate(value))
+        else:
+            found[key] = text(value)
+    return found
+
+
+def _jsonable(attributes: Dict[str, Any]) -> Dict[str, Any]:
+    def scalar(value: Any) -> Any:
+        if isinstance(value, (tuple, list)):
+            return [scalar(item) for item in value]
+        if isinstance(value, (bool, int)) or (isinstance(value, float) and value - value == 0.0):
+            return value
+        return text(value)
+
+    return {key: scalar(value) for key, value in list(attributes.items())}

@@ -1,0 +1,29 @@
+"""Fixtures for all tests. The servers behind them are in tests/services."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.services.capture import capture_agent, capture_agent_socket  # noqa: F401
+from tests.services.http_server import http_server  # noqa: F401
+from tests.services.process import OUR_PREFIXES, peers_python, start_server  # noqa: F401
+from tests.services.redis import redis_cluster, redis_server  # noqa: F401
+
+collect_ignore = ["services"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Make pyproject.toml's options known where a plugin, or its version for an old interpreter, does not know them."""
+    for option in ("asyncio_mode", "asyncio_default_fixture_loop_scope", "timeout"):
+        try:
+            parser.addini(option, "known to a plugin that is not here")
+        except ValueError:
+            pass
+
+
+# The settings of whoever runs the tests are not the tests' settings.
+for name in list(os.environ):
+    if name.startswith(OUR_PREFIXES) and name != "GOSSAMER_PURE":
+        del os.environ[name]

@@ -24,6 +24,10 @@ CACHE = ROOT / ".cache"
 REQUIREMENTS = ROOT / "tests" / "requirements"
 UV = "uv>=0.9"
 
+# The machine's certificates: behind a proxy that opens TLS, uv's own are not enough.
+if os.path.exists("/etc/ssl/certs/ca-certificates.crt"):
+    os.environ.setdefault("UV_SYSTEM_CERTS", "true")
+
 # Newest first: the first that is on the machine, or can be had, is taken.
 NEWEST = ("3.13", "3.12", "3.11", "3.10")
 # The lowest interpreter that each file of pins is good for.

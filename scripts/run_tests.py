@@ -127,7 +127,6 @@ def main() -> int:
         for part in options.part or PARTS:
             getattr(runs, part)()
     except SetupError as error:
-        runs.summary()
         fail(str(error))
     except Failed as failed:
         runs.summary()

@@ -135,6 +135,17 @@ class Config:
         self._warn = warn
         self._values: Dict[str, Value] = {}
 
+    def report(self) -> None:
+        """Log what was wrong with the values read so far, and from now on with each as it is read."""
+        self._warn = True
+        for value in list(self._values.values()):
+            self._log(value.problems)
+
+    @staticmethod
+    def _log(problems: Tuple[str, ...]) -> None:
+        for problem in problems:
+            _log.once(("setting", problem), _log.WARNING, "%s", problem)
+
     @classmethod
     def declarations(cls) -> Iterator["Setting[Any]"]:
         """All settings, in the order of their declaration."""
@@ -153,6 +164,10 @@ class Config:
     def put(self, setting: "Setting[Any]", value: object) -> None:
         """Give a setting a value from code; the environment no longer counts for it."""
         self._values[setting.name] = Value(value, CODE)
+
+    def dynamic(self) -> Iterator[Tuple[str, Value]]:
+        """What was read beside the declared settings: that of single integrations, as "name.option"."""
+        return (entry for entry in list(self._values.items()) if "." in entry[0])
 
     def clear(self) -> None:
         """Forget what was read or set: the environment is read again."""
@@ -189,8 +204,7 @@ class Config:
             instead = "the default" + (", " + setting.default_text() if setting.default_text() else "")
         problems = tuple(partly + [f"{problem}; using {instead}" for problem in unusable])
         if self._warn:
-            for problem in problems:
-                _log.once(("setting", problem), _log.WARNING, "%s", problem)
+            self._log(problems)
         return Value(value, origin, ignored, problems)
 
 

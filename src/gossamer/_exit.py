@@ -57,7 +57,7 @@ _anchor = _Anchor()
 def _finalize_in(util: ModuleType) -> None:
     def register(_: Any = None) -> None:
         # Lowest priority: after the program's own finalizers, which may still make spans.
-        util.Finalize(None, _run_in_child, exitpriority=-1000000)  # type: ignore[attr-defined]
+        util.Finalize(None, _run_in_child, exitpriority=-1000000)
 
     main = os.getpid()
 
@@ -66,7 +66,7 @@ def _finalize_in(util: ModuleType) -> None:
             _flush(False)
 
     # A child clears the finalizers it inherits, and then runs what was registered for after a fork.
-    util.register_after_fork(_anchor, register)  # type: ignore[attr-defined]
+    util.register_after_fork(_anchor, register)
     process = sys.modules.get(util.__name__.rpartition(".")[0] + ".process")
     if process is not None and getattr(process, "parent_process", lambda: None)() is not None:
         main = 0  # a spawned child: it is one from its start

@@ -7,10 +7,10 @@ import os
 if False:  # TYPE_CHECKING without importing typing at start
     from typing import Callable, List
 
-_in_child: "List[Callable[[], None]]" = []
+_in_child: List[Callable[[], None]] = []
 
 
-def in_child(function: "Callable[[], None]") -> None:
+def in_child(function: Callable[[], None]) -> None:
     """Call `function` in every forked child, before any other code of the child runs."""
     _in_child.append(function)
 

@@ -134,7 +134,11 @@ def _command_line() -> List[str]:
 
 
 def _is_worker(arguments: List[str]) -> bool:
-    return any("multiprocessing" in word for word in arguments[1:6])
+    """Whether this is how `multiprocessing` or `billiard` start an interpreter for a child."""
+    if "--multiprocessing-fork" in arguments:
+        return True
+    code = arguments[arguments.index("-c", 1) + 1 :][:1] if "-c" in arguments[1:] else []
+    return bool(code) and code[0].startswith(("from multiprocessing.", "from billiard."))
 
 
 def _of_process(process: object) -> List[str]:

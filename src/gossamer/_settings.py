@@ -62,7 +62,7 @@ def _default_agent(_: Mapping[str, str]) -> str:
 
 
 class Settings(Config):
-    """Settings of a process: ``settings.service`` is a value, ``settings.value(Settings.service)`` has origin and all."""
+    """Settings of a process: ``settings.service`` is a value, ``settings.value(Settings.service)`` tells its origin."""
 
     service = Setting(
         text,
@@ -319,7 +319,7 @@ class IntegrationSettings:
     def service(self) -> Optional[str]:
         """The service name that its spans get, if one is set."""
         key = variable_part(self.name)
-        value: Optional[str] = self._config.value(self._setting("service", text, None, _service_variables(key))).value
+        value: Optional[str] = self._config.value(self._setting("service", text, None, service_variables(key))).value
         return value
 
     def option(self, name: str, default: Any, env: Tuple[str, ...] = ()) -> Any:
@@ -365,7 +365,8 @@ class IntegrationSettings:
         return setting
 
 
-def _service_variables(key: str) -> Tuple[str, ...]:
+def service_variables(key: str) -> Tuple[str, ...]:
+    """The variables that name the service of one integration."""
     return (f"DD_{key}_SERVICE", f"DD_TRACE_{key}_SERVICE", f"DD_{key}_SERVICE_NAME")
 
 
@@ -397,7 +398,7 @@ class Row(NamedTuple):
 
 _OF_INTEGRATIONS = (
     Row("", ("DD_TRACE_<NAME>_ENABLED",), boolean.expects, "true", "Switch one integration on or off."),
-    Row("", _service_variables("<NAME>"), "text", "", "Service name for the spans of one integration."),
+    Row("", service_variables("<NAME>"), "text", "", "Service name for the spans of one integration."),
     Row("", ("GOSSAMER_<NAME>_<OPTION>",), "as its default", "", "Any other option of an integration."),
 )
 
@@ -411,6 +412,6 @@ def settings_table() -> List[Row]:
     return rows + list(_OF_INTEGRATIONS)
 
 
-settings = Settings()
+settings = Settings(warn=False)  # what is wrong is logged when the tracer starts, not by every command of ours
 
 __all__ = ["Destination", "IntegrationSettings", "Row", "Settings", "settings", "settings_table", "show"]

@@ -60,6 +60,7 @@ def start() -> None:
         return
     _started = True
     _log.configure(settings.log_level, settings.log_file or None)
+    settings.report()
     if not settings.trace_enabled:
         return
     _exit.install(_flush_at_exit)

@@ -6,7 +6,7 @@ An integration imports this module and, inside its handlers, the library it trac
 from __future__ import annotations
 
 from ._core import Span, SpanContext, active, current_span, set_active
-from ._instrument.conventions import db, http, messaging, template
+from ._instrument.conventions import db, http_client, http_server
 from ._instrument.declare import Call, Integration, Option, SpanStart
 from ._instrument.status import Site
 
@@ -21,8 +21,7 @@ __all__ = [
     "active",
     "current_span",
     "db",
-    "http",
-    "messaging",
+    "http_client",
+    "http_server",
     "set_active",
-    "template",
 ]

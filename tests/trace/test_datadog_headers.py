@@ -41,7 +41,9 @@ def test_all_headers():
     assert inject(context) == dict(HEADERS, **{"x-datadog-tags": "_dd.p.dm=-4,_dd.p.tid=0af7651916cd43dd"})
 
 
-@pytest.mark.parametrize("value", [None, "", "0", "-1", "+5", "1.5", "1_2", "abc", "0x12", "\u0661", str(2**64), "9" * 40, "1,2", "1\n"])
+@pytest.mark.parametrize(
+    "value", [None, "", "0", "-1", "+5", "1.5", "1_2", "abc", "0x12", "\u0661", str(2**64), "9" * 40, "1,2", "1\n"]
+)
 def test_invalid_trace_ids(value):
     assert extract(trace_id=value) is None
 
@@ -57,7 +59,22 @@ def test_a_trace_whose_id_was_chosen_elsewhere(value):
     assert (context.trace_id & 2**64 - 1, context.span_id) == (LOW, 0)
 
 
-@pytest.mark.parametrize(("value", "priority"), [("-1", -1), ("0", 0), ("1", 1), ("2", 2), (" 1 ", 1), ("3", None), ("-2", None), ("x", None), ("1.0", None), ("", None), (None, None)])
+@pytest.mark.parametrize(
+    ("value", "priority"),
+    [
+        ("-1", -1),
+        ("0", 0),
+        ("1", 1),
+        ("2", 2),
+        (" 1 ", 1),
+        ("3", None),
+        ("-2", None),
+        ("x", None),
+        ("1.0", None),
+        ("", None),
+        (None, None),
+    ],
+)
 def test_priorities(value, priority):
     assert extract(sampling_priority=value).priority == priority
 
@@ -113,8 +130,12 @@ def test_an_origin_never_splits_a_header():
     assert "x-datadog-origin" not in inject(SpanContext(5, 6, 1, "a\r\nx: y"))
 
 
-KEY = st.text("abcdefghijklmnopqrstuvwxyz_.0123456789", min_size=1, max_size=10).filter(lambda key: key not in ("dm", "tid"))
-VALUE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, blacklist_characters=","), min_size=1, max_size=12)
+KEY = st.text("abcdefghijklmnopqrstuvwxyz_.0123456789", min_size=1, max_size=10).filter(
+    lambda key: key not in ("dm", "tid")
+)
+VALUE = st.text(
+    st.characters(min_codepoint=0x21, max_codepoint=0x7E, blacklist_characters=","), min_size=1, max_size=12
+)
 
 
 @given(
@@ -124,7 +145,9 @@ VALUE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, blacklist_
     st.dictionaries(KEY, VALUE, max_size=5),
 )
 def test_round_trip(trace_id, span_id, priority, tags):
-    sent = SpanContext(trace_id, span_id, priority, "synthetics", {"_dd.p." + key: value for key, value in tags.items()})
+    sent = SpanContext(
+        trace_id, span_id, priority, "synthetics", {"_dd.p." + key: value for key, value in tags.items()}
+    )
     got = DATADOG.extract(inject(sent))
     got.is_remote = False
     assert got == sent
@@ -185,7 +208,10 @@ def test_baggage_alone_is_a_context_without_a_trace():
 def test_baggage_round_trip(baggage):
     header = write(baggage)
     assert header.isascii() if hasattr(header, "isascii") else all(ord(c) < 128 for c in header)
-    expected = {key.encode("utf-8", "replace").decode(): value.encode("utf-8", "replace").decode() for key, value in baggage.items()}
+    expected = {
+        key.encode("utf-8", "replace").decode(): value.encode("utf-8", "replace").decode()
+        for key, value in baggage.items()
+    }
     assert parse(header) == expected
 
 

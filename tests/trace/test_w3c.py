@@ -122,7 +122,14 @@ def test_other_names_are_not_read(name):
 
 @pytest.mark.parametrize(
     ("flags", "priority", "random", "sent"),
-    [("00", 0, False, "00"), ("01", 1, False, "01"), ("02", 0, True, "02"), ("03", 1, True, "03"), ("fd", 1, False, "01"), ("fe", 0, True, "02")],
+    [
+        ("00", 0, False, "00"),
+        ("01", 1, False, "01"),
+        ("02", 0, True, "02"),
+        ("03", 1, True, "03"),
+        ("fd", 1, False, "01"),
+        ("fe", 0, True, "02"),
+    ],
 )
 def test_flags(flags, priority, random, sent):
     context = extract(GOOD[:-2] + flags)
@@ -267,7 +274,9 @@ def test_sampled_flag_and_priority_are_reconciled(flag, said, priority, mechanis
 
 
 def test_parts_of_dd():
-    context = extract(GOOD, "dd=s:2;o:r~um;p:00000000000000ab;t.dm:-4;t.usr.id:ba~~;t.bad;t.:x;;x:y;t.tid:0af7651916cd43dd")
+    context = extract(
+        GOOD, "dd=s:2;o:r~um;p:00000000000000ab;t.dm:-4;t.usr.id:ba~~;t.bad;t.:x;;x:y;t.tid:0af7651916cd43dd"
+    )
     assert context.origin == "r=um"
     assert context.tags == {"_dd.p.dm": "-4", "_dd.p.usr.id": "ba==", "_dd.parent_id": "00000000000000ab"}
 
@@ -278,7 +287,13 @@ def test_a_malformed_last_parent_is_as_none(last):
 
 
 def test_characters_are_substituted():
-    tags = {"_dd.p.u s,r=": "a=b;c~d,e\u00e9 f", "_dd.p.dm": "-4", "_dd.p.tid": "0af7651916cd43dd", "_dd.x": "no", "_dd.p.e": ""}
+    tags = {
+        "_dd.p.u s,r=": "a=b;c~d,e\u00e9 f",
+        "_dd.p.dm": "-4",
+        "_dd.p.tid": "0af7651916cd43dd",
+        "_dd.x": "no",
+        "_dd.p.e": "",
+    }
     state = inject(SpanContext(1, 2, 2, "r=u;m~,\u00e9", tags))["tracestate"]
     assert state == "dd=s:2;o:r~u_m___;p:0000000000000002;t.u_s_r_:a~b_c_d_e_ f;t.dm:-4"
 
@@ -297,9 +312,9 @@ def test_the_last_parent_is_the_span_that_sends_or_the_one_before_a_passthrough(
     assert inject(extract(GOOD, "dd=s:1"))["tracestate"] == "dd=s:1"
 
 
-TAG = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E, blacklist_characters=",;~"), min_size=1, max_size=12).filter(
-    lambda text: text == text.strip()
-)
+TAG = st.text(
+    st.characters(min_codepoint=0x20, max_codepoint=0x7E, blacklist_characters=",;~"), min_size=1, max_size=12
+).filter(lambda text: text == text.strip())
 IDENTIFIER = st.text("abcdefghijklmnopqrstuvwxyz_.0123456789", min_size=1, max_size=10)
 
 
@@ -312,7 +327,9 @@ IDENTIFIER = st.text("abcdefghijklmnopqrstuvwxyz_.0123456789", min_size=1, max_s
     random=st.booleans(),
 )
 def test_round_trip(trace_id, span_id, priority, origin, tags, random):
-    sent = SpanContext(trace_id, span_id, priority, origin, {"_dd.p." + key: value for key, value in tags.items()}, "foo=1")
+    sent = SpanContext(
+        trace_id, span_id, priority, origin, {"_dd.p." + key: value for key, value in tags.items()}, "foo=1"
+    )
     sent.random = random
     got = W3C.extract(inject(sent))
     assert got.tags.pop("_dd.parent_id") == "%016x" % span_id

@@ -1,7 +1,7 @@
-"""Starts the tracer in every Python that inherits the environment of `gossamer run`; gives way to the user's sitecustomize.
+"""Starts the tracer in every Python that inherits the environment of `gossamer run`, then gives way to the user's.
 
-The interpreter imports the first module of this name on its path, before the program. Written so that any Python can read
-it, the ones too old for us included: those only go on to the user's module.
+The interpreter imports the first `sitecustomize` on its path, before the program. This one is written so that any
+Python can read it, the ones too old for us included: those only go on to the user's.
 """
 
 import os
@@ -44,15 +44,15 @@ def _is_ours(entry):  # type: (str) -> bool
 def _chain():  # type: () -> None
     """Import the user's sitecustomize as if this one were not there; the interpreter shows what it raises as always."""
     sys.path[:] = [entry for entry in sys.path if not (isinstance(entry, str) and entry and _is_ours(entry))]
-    ours = sys.modules.pop("sitecustomize", None)
+    ours = sys.modules.pop("sitecustomize")
     try:
-        import sitecustomize  # noqa: F401
+        import sitecustomize  # type: ignore[import-not-found]  # noqa: F401
     except ImportError as error:
         if getattr(error, "name", "sitecustomize") != "sitecustomize":
             raise
         sys.modules["sitecustomize"] = ours
 
 
-if sys.version_info >= (3, 7):
+if sys.version_info >= (3, 7):  # noqa: UP036
     _start()
 _chain()

@@ -7,6 +7,7 @@ import json
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from typing import Optional
 
@@ -60,11 +61,12 @@ def find_or_start() -> Optional[Viewer]:
 
 def _start(port: int) -> Optional[Viewer]:
     # A session of its own: Ctrl-C is for the program, whose last spans the viewer still has to receive.
+    errors = tempfile.TemporaryFile()  # noqa: SIM115 (a pipe that nobody reads would fill up)
     process = subprocess.Popen(
         [sys.executable, "-m", "gossamer.viewer", "--port", str(port)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stderr=errors,
         start_new_session=True,
     )
     deadline = time.monotonic() + _PATIENCE
@@ -77,9 +79,10 @@ def _start(port: int) -> Optional[Viewer]:
         end(process)
         raise
     end(process)
-    errors = process.stderr.read().decode("utf-8", "replace").strip() if process.stderr else ""
-    if errors:
-        message("viewer: " + errors.splitlines()[-1])
+    errors.seek(0)
+    said = errors.read().decode("utf-8", "replace").strip()
+    if said:
+        message("viewer: " + said.splitlines()[-1])
     return None
 
 

@@ -167,7 +167,7 @@ def _not_started(command: str, error: OSError) -> Failure:
     return Failure(code, f"{command}: {error.strerror or error}{_hint_for_script(command)}")
 
 
-# --- with a viewer -----------------------------------------------------------------------------------------------------
+# --- with a viewer ---------------------------------------------------------------------------------------------------
 
 
 def _run_beside_viewer(path: str, command: List[str], environ: Dict[str, str]) -> int:

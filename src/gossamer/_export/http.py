@@ -10,7 +10,7 @@ import socket
 from time import monotonic
 
 if False:
-    from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+    from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 __all__ = ["HttpClient", "HttpError", "Response"]
 
@@ -64,7 +64,12 @@ class HttpClient:
         self._socket: Optional[socket.socket] = None
 
     def request(
-        self, method: str, path: str, body: bytes = b"", headers: Optional[Mapping[str, str]] = None, timeout: Optional[float] = None
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: Optional[Mapping[str, str]] = None,
+        timeout: Optional[float] = None,
     ) -> Response:
         """Send a request and read its answer.
 
@@ -290,7 +295,7 @@ def _headers(reader: _Reader) -> Dict[str, str]:
 
 
 def _chunked(reader: _Reader) -> Tuple[bytes, bool]:
-    parts = []
+    parts: List[bytes] = []
     total = 0
     while True:
         size = int(reader.line().split(b";")[0], 16)

@@ -7,7 +7,6 @@ from .versions import Range
 if False:
     from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
-    from .._core import Span, SpanContext
     from .._core.values import Value
 
     Handler = Callable[..., Any]
@@ -33,10 +32,14 @@ class Option:
 
 
 class Options:
-    """The values of an integration's options, as attributes."""
+    """The values of an integration's options, as attributes; `shared` are the settings of the whole tracer, or None."""
 
-    def __init__(self, values: Mapping[str, object]) -> None:
+    shared: Any = None
+
+    def __init__(self, values: Mapping[str, object], shared: Any = None) -> None:
         self.__dict__.update(values)
+        if shared is not None:
+            self.shared = shared
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError("the integration declares no option %r" % name)
@@ -54,7 +57,7 @@ class Call:
         state: free for handlers of the same call to pass something on.
     """
 
-    __slots__ = ("instance", "args", "kwargs", "options", "span", "state")
+    __slots__ = ("instance", "args", "kwargs", "options", "span", "state", "changed")
 
     def __init__(self, instance: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any], options: Options) -> None:
         self.instance = instance
@@ -63,12 +66,21 @@ class Call:
         self.options = options
         self.span: Any = None
         self.state: Any = None
+        self.changed: Any = None  # all positional arguments, when the handler of a `trace` hook has replaced one
 
     def argument(self, index: int, name: str, default: Any = None) -> Any:
         """The argument that the function knows as `name`, passed at position `index` or by name."""
         if index < len(self.args):
             return self.args[index]
         return self.kwargs.get(name, default)
+
+    def replace(self, index: int, name: str, value: Any) -> None:
+        """Let the function get `value` for that argument: for handlers of `trace` hooks of functions and coroutines."""
+        if index < len(self.args):
+            self.args = self.args[:index] + (value,) + self.args[index + 1 :]
+            self.changed = self.args if self.instance is None else (self.instance,) + self.args
+        else:
+            self.kwargs[name] = value
 
 
 class SpanStart:
@@ -260,7 +272,7 @@ class Integration:
         **extra: Any,
     ) -> Callable[[Handler], Handler]:
         def declare(handler: Handler) -> Handler:
-            effective = self.layer if layer is None and verb == "trace" else layer
+            effective = self.layer if layer is None and verb in ("trace", "dbapi") else layer
             self.hooks.append(Hook(self, verb, target, versions, handler, effective or None, returns, extra))
             return handler
 

@@ -121,8 +121,15 @@ class Engine:
                 self._ready(loaded, late=True)
             return
         self._watchers.append(module)
-        late = module in sys.modules
-        imports.watch(module, lambda loaded: self._ready(loaded, late))
+        late = [module in sys.modules]
+
+        def ready(loaded: ModuleType) -> None:
+            if len(late) > 1:  # executed again, by `importlib.reload`: what we had put in is gone
+                self._done = {key for key in self._done if key[0].partition(":")[0] != module}
+            late.append(False)
+            self._ready(loaded, late[0] and len(late) == 2)
+
+        imports.watch(module, ready)
 
     def _ready(self, module: ModuleType, late: bool) -> None:
         for file in self.index.get(module.__name__, ()):

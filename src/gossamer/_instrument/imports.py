@@ -86,8 +86,9 @@ class _Loader:
     def exec_module(self, module: ModuleType) -> None:
         """Execute, put the original loader back in its place, report."""
         module.__loader__ = self._loader
-        if getattr(module, "__spec__", None) is not None:
-            module.__spec__.loader = self._loader  # type: ignore[union-attr]
+        spec = getattr(module, "__spec__", None)
+        if spec is not None:
+            spec.loader = self._loader
         self._execute(module)
 
 
@@ -107,7 +108,7 @@ def watch(name: str, watcher: Watcher) -> bool:
     """
     _watchers.setdefault(name, []).append(watcher)
     if Finder not in sys.meta_path:
-        sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, Finder)
     module = sys.modules.get(name)
     if module is None:
         return False
@@ -146,4 +147,4 @@ def unwatch(watcher: Watcher) -> None:
         if not _watchers[name]:
             del _watchers[name]
     if not _watchers and Finder in sys.meta_path:
-        sys.meta_path.remove(Finder)  # type: ignore[arg-type]
+        sys.meta_path.remove(Finder)

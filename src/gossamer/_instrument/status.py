@@ -88,7 +88,7 @@ class IntegrationSettings:
         self.enabled = enabled
         self.reason = reason
         self.service = service
-        self.options = Options(options or {})
+        self.options = Options(options or {}, shared)
         self.shared = shared
 
 

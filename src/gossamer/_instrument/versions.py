@@ -81,7 +81,7 @@ class Range:
 
 def normalize(name: str) -> str:
     """The canonical form of a distribution's name (PEP 503)."""
-    out = []
+    out: List[str] = []
     for character in name.lower():
         if character in "-_.":
             if out and out[-1] != "-":
@@ -119,9 +119,9 @@ class Installed:
                     distribution, _, version = name[:-10].rpartition("-")
                     known.setdefault(normalize(distribution), version)
                 elif name.endswith(".egg-info"):
-                    version = _metadata_version(os.path.join(folder, name))
-                    if version is not None:
-                        known.setdefault(normalize(name[:-9].partition("-")[0]), version)
+                    found = _metadata_version(os.path.join(folder, name))
+                    if found is not None:
+                        known.setdefault(normalize(name[:-9].partition("-")[0]), found)
         return known
 
     def forget(self) -> None:

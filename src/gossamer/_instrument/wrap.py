@@ -44,7 +44,11 @@ def begin_span(site: Site, start: SpanStart, activate: bool = True) -> Span:
     )
     if start.carrier is not None:
         try:
-            site.tracer.propagation.inject(span, start.carrier)
+            carrier = start.carrier
+            if callable(carrier):
+                site.tracer.propagation.inject(span, None, carrier)
+            else:
+                site.tracer.propagation.inject(span, carrier)
         except Exception as error:
             site.failed(error)
     return span
@@ -140,6 +144,8 @@ def _function(site: Site) -> Wrapper:
         call = begin(args, kwargs, True)
         if call is None:
             return original(*args, **kwargs)
+        if call.changed is not None:
+            args = call.changed
         try:
             result = original(*args, **kwargs)
         except BaseException as error:
@@ -161,6 +167,8 @@ def _coroutine(site: Site) -> Wrapper:
         call = begin(args, kwargs, True)
         if call is None:
             return await original(*args, **kwargs)
+        if call.changed is not None:
+            args = call.changed
         try:
             result = await original(*args, **kwargs)
         except BaseException as error:
@@ -200,6 +208,8 @@ def _awaitable(site: Site) -> Wrapper:
         call = begin(args, kwargs, False)
         if call is None:
             return original(*args, **kwargs)
+        if call.changed is not None:
+            args = call.changed
         before = set_active(call.span)
         try:
             result = original(*args, **kwargs)
@@ -233,6 +243,8 @@ def _held(site: Site, result_class: Any) -> Wrapper:
         call = begin(args, kwargs, False)
         if call is None:
             return original(*args, **kwargs)
+        if call.changed is not None:
+            args = call.changed
         before = set_active(call.span)
         try:
             result = original(*args, **kwargs)

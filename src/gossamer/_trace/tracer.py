@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import overload
+
 from .._core import ACTIVE, Recorder, Span, SpanContext, active, current_span, set_active
 from .._core.values import MAX_KEY, coerce, text
 from .decorate import decorate
@@ -9,7 +11,7 @@ from .propagation import Propagation
 
 if False:
     from types import TracebackType
-    from typing import Any, Callable, Dict, List, Mapping, Optional, Type, TypeVar, Union, overload
+    from typing import Any, Callable, Dict, Mapping, Optional, Type, TypeVar, Union
 
     from typing_extensions import ParamSpec
 
@@ -19,11 +21,6 @@ if False:
     P = ParamSpec("P")
     R = TypeVar("R")
     F = TypeVar("F", bound=Callable[..., Any])
-else:
-
-    def overload(function):  # type: ignore[no-redef]
-        return function
-
 
 KINDS = frozenset(("internal", "server", "client", "producer", "consumer"))
 
@@ -153,11 +150,11 @@ class Tracer:
     ) -> TraceScope:
         scope = TraceScope(
             self.recorder,
-            name if name.__class__ is str else text(name, MAX_KEY),  # type: ignore[arg-type]
-            resource if resource is None or resource.__class__ is str else text(resource),  # type: ignore[arg-type]
-            service if service is None or service.__class__ is str else text(service, MAX_KEY),  # type: ignore[arg-type]
-            type if type is None or type.__class__ is str else text(type, MAX_KEY),  # type: ignore[arg-type]
-            kind if kind in KINDS else "internal",  # type: ignore[arg-type]
+            name if name.__class__ is str else text(name, MAX_KEY),
+            resource if resource is None or resource.__class__ is str else text(resource),
+            service if service is None or service.__class__ is str else text(service, MAX_KEY),
+            type if type is None or type.__class__ is str else text(type, MAX_KEY),
+            kind if kind.__class__ is str and kind in KINDS else "internal",
             _attributes(attributes) if attributes else None,
         )
         scope._parent = parent if parent is ACTIVE else _parent(parent)
@@ -227,7 +224,7 @@ def _parent(parent: Any) -> Parent:
         return parent if parent.trace_id and parent.span_id else None
     if isinstance(parent, Span) and parent.span_id:
         return parent
-    return ACTIVE if parent is ACTIVE else None  # type: ignore[no-any-return]
+    return ACTIVE if parent is ACTIVE else None
 
 
 def _attributes(attributes: Any) -> Dict[str, Value]:

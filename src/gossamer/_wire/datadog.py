@@ -10,10 +10,24 @@ from __future__ import annotations
 from struct import Struct
 
 from .datadog_span import (
-    ENTRY, INSIDE, MAX_KEY, MAX_RESOURCE, MAX_TEXT, ROOT, constants, events_json, events_of, flat_text, link_flags,
-    links_json, text, trace_facts, translated,
+    ENTRY,
+    INSIDE,
+    MAX_KEY,
+    MAX_RESOURCE,
+    MAX_TEXT,
+    ROOT,
+    constants,
+    events_json,
+    events_of,
+    flat_text,
+    link_flags,
+    links_json,
+    text,
+    trace_facts,
+    translated,
 )  # fmt: skip
 from .names_datadog import AS_TEXT, STATEMENT, URL_PARTS, table, translate
+from .pack import array_header, map_header, pack_str, pack_uint
 
 if False:
     from typing import Any, Dict, List, Optional, Tuple
@@ -32,52 +46,13 @@ _U64 = 0xFFFFFFFFFFFFFFFF
 _I64 = 0x7FFFFFFFFFFFFFFF
 _EXACT = 2**53
 
-_pack16 = Struct(">BH").pack
-_pack32 = Struct(">BI").pack
 _pack64 = Struct(">BQ").pack
 _pack_double = Struct(">Bd").pack
 _SPAN_V04 = Struct(">10sQ9sQ11sQ7sq10sq6sB5s").pack
 _SPAN_V05 = Struct(">BQBQBQBqBqB").pack
 
 
-def pack_str(value: str) -> bytes:
-    """A text of MessagePack. What UTF-8 cannot express (lone surrogates) is written out."""
-    try:
-        data = value.encode()
-    except UnicodeEncodeError:
-        data = value.encode("utf-8", "backslashreplace")
-    size = len(data)
-    if size < 32:
-        return bytes((0xA0 | size,)) + data
-    if size < 0x100:
-        return bytes((0xD9, size)) + data
-    if size < 0x10000:
-        return _pack16(0xDA, size) + data
-    return _pack32(0xDB, size) + data
-
-
-def pack_uint(value: int) -> bytes:
-    """A number of at most 64 bits."""
-    if value < 0x80:
-        return bytes((value,))
-    if value < 0x10000:
-        return _pack16(0xCD, value)
-    return _pack32(0xCE, value) if value < 0x100000000 else _pack64(0xCF, value)
-
-
-def _map_header(size: int) -> bytes:
-    if size < 16:
-        return bytes((0x80 | size,))
-    return _pack16(0xDE, size) if size < 0x10000 else _pack32(0xDF, size)
-
-
-def _array_header(size: int) -> bytes:
-    if size < 16:
-        return bytes((0x90 | size,))
-    return _pack16(0xDC, size) if size < 0x10000 else _pack32(0xDD, size)
-
-
-_MAPS = [_map_header(size) for size in range(256)]
+_MAPS = [map_header(size) for size in range(256)]
 
 
 class _Written(Dict[str, bytes] if False else dict):  # type: ignore[misc]
@@ -228,7 +203,7 @@ class _Format:
         """Append the packed spans of a chunk: the local root first, as it carries what is said once."""
         spans = chunk.spans
         trace = chunk.trace
-        out.append(_array_header(len(spans)))
+        out.append(array_header(len(spans)))
         facts: Optional[Tuple[Piece, Piece]] = self.trace(trace)
         if spans[-1].parent is None and len(spans) > 1:
             spans = spans[-1:] + spans[:-1]
@@ -260,7 +235,12 @@ class _Format:
             facts = None
 
     def attributes(
-        self, attributes: Dict[str, Any], shape: _Shape, resource: str, facts: Optional[Tuple[Piece, Piece]], out: List[bytes]
+        self,
+        attributes: Dict[str, Any],
+        shape: _Shape,
+        resource: str,
+        facts: Optional[Tuple[Piece, Piece]],
+        out: List[bytes],
     ) -> bool:
         """Append `meta`, `metrics` and what follows for a span with nothing unusual; False where there is."""
         metas, count = shape.metas, shape.metric_count
@@ -326,7 +306,7 @@ class _Format:
     @staticmethod
     def header(headers: List[bytes], size: int) -> bytes:
         """The header of a map of any size: large ones are not in the list."""
-        return headers[size] if size < len(headers) else headers[0][:-1] + _map_header(size)
+        return headers[size] if size < len(headers) else headers[0][:-1] + map_header(size)
 
 
 class _V04(_Format):
@@ -365,11 +345,11 @@ class _V04(_Format):
         tail = b""
         more = 0
         if span.links:
-            tail = b"\xaaspan_links" + _array_header(len(span.links)) + b"".join(map(self.link, span.links))
+            tail = b"\xaaspan_links" + array_header(len(span.links)) + b"".join(map(self.link, span.links))
             more = 1
         events = events_of(span)
         if events and self.native_events:
-            tail += b"\xabspan_events" + _array_header(len(events)) + b"".join(map(self.event, events))
+            tail += b"\xabspan_events" + array_header(len(events)) + b"".join(map(self.event, events))
             more += 1
         elif events:
             meta["events"] = events_json(events)
@@ -385,13 +365,13 @@ class _V04(_Format):
         ]
         if link.attributes:
             pairs, count = self.pairs(flat_text(link.attributes))
-            fields.append(b"\xaaattributes" + _map_header(count) + pairs)
+            fields.append(b"\xaaattributes" + map_header(count) + pairs)
         if context.tracestate:
             fields.append(b"\xaatracestate" + pack_str(context.tracestate))
         flags = link_flags(context)
         if flags:
             fields.append(b"\xa5flags" + pack_uint(flags))
-        return _map_header(len(fields)) + b"".join(fields)
+        return map_header(len(fields)) + b"".join(fields)
 
     def event(self, event: Event) -> bytes:
         """An event in the Agent's own form."""
@@ -399,14 +379,14 @@ class _V04(_Format):
         if not event.attributes:
             return b"\x82" + fields
         pairs = [self.texts[key] + _any_value(value) for key, value in event.attributes.items()]
-        return b"\x83" + fields + b"\xaaattributes" + _map_header(len(pairs)) + b"".join(pairs)
+        return b"\x83" + fields + b"\xaaattributes" + map_header(len(pairs)) + b"".join(pairs)
 
 
 def _any_value(value: Any) -> bytes:
     """A typed value of an event: 0 text, 1 bool, 2 integer, 3 double, 4 array."""
     if isinstance(value, (tuple, list)):
         items = b"".join(map(_any_value, value))
-        return b"\x82\xa4type\x04\xabarray_value\x81\xa6values" + _array_header(len(value)) + items
+        return b"\x82\xa4type\x04\xabarray_value\x81\xa6values" + array_header(len(value)) + items
     kind = value.__class__
     if kind is bool:
         return b"\x82\xa4type\x01\xaabool_value" + (b"\xc3" if value else b"\xc2")
@@ -482,11 +462,11 @@ def encode_v05(batch: Batch, process: Process) -> bytes:
     form = _V05(process)
     traces = _chunks(batch, form)
     order = form.table.order
-    return b"".join([b"\x92", _array_header(len(order))] + order + traces)
+    return b"".join([b"\x92", array_header(len(order))] + order + traces)
 
 
 def _chunks(batch: Batch, form: _Format) -> List[bytes]:
-    out = [_array_header(len(batch))]
+    out = [array_header(len(batch))]
     for chunk in batch:
         mark = len(out)
         try:

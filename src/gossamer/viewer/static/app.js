@@ -1,6 +1,6 @@
 // Puts the page together: who listens to whom, the stream of news, the status line and the theme.
 
-import { byId, fill, h, icon } from "./dom.js";
+import { byId, fill, h, icon, span } from "./dom.js";
 import { bytes, clock, count, moment, plural } from "./format.js";
 import { get, Live, onReachable } from "./api.js";
 import { go, onState, preference, range, state } from "./state.js";
@@ -21,7 +21,7 @@ let status = null;
 let paused = false;
 let reachable = true;
 
-const facets = new Facets(byId("facets"), byId("facet-toggle"), ({ timeline }) => list.strip.show(list.rows.length ? timeline : null));
+const facets = new Facets(byId("facets"), byId("facet-toggle"), ({ timeline }) => list.strip.show(timeline));
 const search = new Search(byId("search"), (field) => facets.values(field), () => facets.values("keys"));
 const list = new List(byId("list"), { fault: (error) => search.showFault(error), empty: (place) => drawEmpty(place, status), nothing: drawNothing });
 const trace = new TraceView(byId("trace"), (term) => go({ view: "traces", trace: "", q: plus(state().q, term) }, true));
@@ -64,13 +64,13 @@ function drawStatus() {
   const { spans, limits, traces, oldest, rate, version } = status;
   const refused = refusals(status);
   fill(byId("status"),
-    h("span", { text: count(spans) + " of " + count(limits.spans) + " spans" }),
-    h("span", { text: plural(traces, "trace") }),
-    oldest ? h("span", { text: "oldest " + moment(oldest, false) }) : null,
-    h("span", { text: count(Math.round(rate.spans)) + " spans/s" }),
-    h("span", { text: bytes(status.bytes) }),
-    refused.length ? h("span", { class: "alarm", title: refused.map((row) => row.reason + " ×" + row.hits).join("\n"), text: count(refused.reduce((sum, row) => sum + row.hits, 0)) + " refused" }) : null,
-    h("span", { class: "end", text: "gossamer " + version }));
+    span("", count(spans) + " of " + count(limits.spans) + " spans"),
+    span("", plural(traces, "trace")),
+    oldest ? span("", "oldest " + moment(oldest, false)) : null,
+    span("", count(Math.round(rate.spans)) + " spans/s"),
+    span("", bytes(status.bytes)),
+    refused.length ? span("alarm", count(refused.reduce((sum, row) => sum + row.hits, 0)) + " refused", refused.map((row) => row.reason + " ×" + row.hits).join("\n")) : null,
+    span("end", "gossamer " + version));
 }
 
 // News

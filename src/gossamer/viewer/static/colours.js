@@ -1,25 +1,20 @@
-// One colour for a service while the page is open; eight that colour-blind people can tell apart, and the name beside them.
+// Eight service colours that colour-blind people can tell apart; the name always stands beside them.
+
+import { preference } from "./state.js";
 
 const PALETTE = 8;
+const REMEMBERED = 200;
 const given = new Map();
-const taken = new Array(PALETTE).fill(0);
+for (const service of (preference("services") || "").split("\n").filter(Boolean)) given.set(service, given.size % PALETTE);
 
-function hash(text) {
-  let value = 2166136261;
-  for (let at = 0; at < text.length; at += 1) value = Math.imul(value ^ text.charCodeAt(at), 16777619);
-  return value >>> 0;
-}
-
-/** The number of a service's colour: by its name, moved on while another service holds it. */
+/** The number of a service's colour: in the order services were first met, so that few have the most different ones. */
 export function colourOf(service) {
   let colour = given.get(service);
-  if (colour !== undefined) return colour;
-  const first = hash(service) % PALETTE;
-  const least = Math.min(...taken);
-  colour = first;
-  while (taken[colour] > least) colour = (colour + 1) % PALETTE;
-  taken[colour] += 1;
-  given.set(service, colour);
+  if (colour === undefined) {
+    colour = given.size % PALETTE;
+    given.set(service, colour);
+    if (given.size <= REMEMBERED && service.length < 100) preference("services", [...given.keys()].join("\n"));
+  }
   return colour;
 }
 

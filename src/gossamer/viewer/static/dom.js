@@ -16,6 +16,9 @@ export function h(tag, props, ...children) {
   return node;
 }
 
+/** A span of text; texts that came with traces have class "v", which keeps their direction to themselves. */
+export const span = (name, text, title) => h("span", { class: name, text, title });
+
 /** Appends nodes and strings; lists are flattened, null and false are left out. */
 export function add(node, children) {
   for (const child of children) {
@@ -46,17 +49,12 @@ export function icon(name, label) {
   return svg;
 }
 
-/** A button with a name for everybody; `props.text` is shown, else `label` is only spoken. */
-export function button(label, props, ...children) {
-  const { text, ...rest } = props || {};
-  const node = h("button", { type: "button", ...rest }, ...children);
-  if (text) node.append(text);
-  else {
-    node.setAttribute("aria-label", label);
-    if (!rest.title) node.title = label;
-  }
-  return node;
-}
+/** A button that shows its text. */
+export const button = (text, name, click, props) => h("button", { type: "button", class: name, text, on: { click }, ...props });
+
+/** A button that shows a symbol; its label is spoken and stands in the tooltip. */
+export const iconButton = (symbol, label, click, name = "mini", key = "") =>
+  h("button", { type: "button", class: name, "aria-label": label, title: key ? label + " (" + key + ")" : label, on: { click } }, icon(symbol));
 
 export const byId = (id) => document.getElementById(id);
 

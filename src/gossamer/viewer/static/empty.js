@@ -1,6 +1,6 @@
 // What stands where traces will be: how to send some, who tried, and why a search found none.
 
-import { button, copy, fill, h, icon, line } from "./dom.js";
+import { button, copy, fill, h, icon, iconButton, line, span } from "./dom.js";
 import { ago, count, moment, plural } from "./format.js";
 import { change, get } from "./api.js";
 import { go, range, state } from "./state.js";
@@ -22,14 +22,14 @@ export function drawEmpty(place, status) {
   const base = location.origin.replace("127.0.0.1", "localhost");
   const items = commands(base, location.port).map((item) => ({ ...item, make: () => {
     const text = item.other || item.lines;
-    return [h("div", { class: "command" }, h("pre", { text }), button("Copy the command", { class: "mini", on: { click: (event) => copy(text.replace(/ \\\n */g, " "), event.currentTarget) } }, icon("copy"))), h("p", { class: "note", text: item.note })];
+    return [h("div", { class: "command" }, h("pre", { text }), iconButton("copy", "Copy the command", (event) => copy(text.replace(/ \\\n */g, " "), event.currentTarget))), h("p", { class: "note", text: item.note })];
   } }));
   const problem = h("p", { class: "fault-line", role: "alert" });
   fill(place, h("div", { class: "empty" },
     h("h1", { text: "Waiting for the first trace" }),
     h("p", {}, "Listening on ", h("b", { class: "mono", text: base }), ". Start a program with one of these, and its requests appear here."),
     tabs(items, "gossamer", "Ways to send traces", () => {}),
-    h("div", { class: "acts" }, button("", { class: "button primary", id: "sample", text: "Show a sample trace", on: { click: (event) => sample(event.currentTarget, problem) } })),
+    h("div", { class: "acts" }, button("Show a sample trace", "button primary", (event) => sample(event.currentTarget, problem), { id: "sample" })),
     problem, contacts(status)));
 }
 
@@ -49,7 +49,7 @@ async function sample(pressed, problem) {
 export function contacts(status) {
   if (!status) return null;
   const items = [];
-  const item = (kind, name, text, at) => items.push(h("li", { class: kind }, icon(name), h("span", { class: "v", text: line(text, 500) }), h("span", { class: "at", text: at ? ago(at) : "" })));
+  const item = (kind, name, text, at) => items.push(h("li", { class: kind }, icon(name), span("v", line(text, 500)), span("at", at ? ago(at) : "")));
   for (const { language, version, agent, spans, seen } of status.clients) {
     item("", "check", ([language, version].filter(Boolean).join(" ") || agent || "a client") + ", " + plural(spans, "span"), seen);
   }
@@ -79,8 +79,8 @@ export function drawNothing(place, answer) {
     h("p", {}, answer.partial && answer.searched_to ? "Searched back to " + moment(answer.searched_to, false) + ", then stopped." : timed ? "Nothing in this time range fits the search." : "Nothing that is kept fits the search."),
     without,
     h("div", { class: "acts" },
-      asked.q ? button("", { class: "button", text: "Clear the search", on: { click: () => go({ q: "" }, true) } }) : null,
-      timed ? button("", { class: "button", text: "All times", on: { click: () => go({ since: "", from: "", to: "" }, true) } }) : null)));
+      asked.q ? button("Clear the search", "button", () => go({ q: "" }, true)) : null,
+      timed ? button("All times", "button", () => go({ since: "", from: "", to: "" }, true)) : null)));
   if (asked.q && parts.length && parts.length <= 6 && !/\bOR\b/.test(asked.q)) explain(without, asked, parts);
 }
 
@@ -97,5 +97,5 @@ async function explain(place, asked, parts) {
   const results = (await Promise.all(tries)).filter((result) => result && result.found);
   if (!place.isConnected || state().q !== asked.q) return;
   fill(place, results.map(({ part, rest, found, more }) => h("span", {}, "Without ", h("code", { class: "v", text: line(part.text, 120) }), " there ",
-    button("", { class: "plain", text: (more ? "are over " : found === 1 ? "is " : "are ") + plural(found, "trace"), on: { click: () => go({ q: rest }, true) } }))));
+    button((more ? "are over " : found === 1 ? "is " : "are ") + plural(found, "trace"), "plain", () => go({ q: rest }, true)))));
 }

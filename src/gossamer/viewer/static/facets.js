@@ -1,6 +1,6 @@
 // What is there to choose from: services, types, status, environments and keys, with counts. A click adds to the search.
 
-import { button, fill, h, icon, line } from "./dom.js";
+import { button, fill, h, icon, iconButton, line, span } from "./dom.js";
 import { count } from "./format.js";
 import { get } from "./api.js";
 import { paint } from "./colours.js";
@@ -56,7 +56,7 @@ export class Facets {
 
   draw() {
     const focused = document.activeElement && this.element.contains(document.activeElement) ? document.activeElement.dataset.term : null;
-    fill(this.element, h("div", { class: "sheet-head" }, "Filter", button("Close the filters", { class: "tool icon", on: { click: () => this.sheet(false) } }, icon("close"))),
+    fill(this.element, h("div", { class: "sheet-head" }, "Filter", iconButton("close", "Close the filters", () => this.sheet(false), "tool icon")),
       GROUPS.map(([, field, title]) => title && this.group(field, title)));
     if (focused) [...this.element.querySelectorAll(".facet")].find((node) => node.dataset.term === focused)?.focus();
   }
@@ -66,7 +66,7 @@ export class Facets {
     if (!all.length || (name === "env" && all.length === 1 && !all[0][0])) return null;
     const shown = this.open.has(name) ? all : all.slice(0, SHOWN);
     return h("section", {}, h("h2", { text: title }), h("ul", {}, shown.map(([value, hits]) => h("li", {}, this.facet(name, value, hits)))),
-      all.length > SHOWN ? button("", { class: "plain", text: this.open.has(name) ? "Fewer" : "All " + all.length, "aria-expanded": String(this.open.has(name)), on: { click: () => this.more(name) } }) : null);
+      all.length > SHOWN ? button(this.open.has(name) ? "Fewer" : "All " + all.length, "plain", () => this.more(name), { "aria-expanded": String(this.open.has(name)) }) : null);
   }
 
   more(name) {
@@ -83,8 +83,8 @@ export class Facets {
       on: { click: (event) => this.choose(text, event.altKey) },
     },
     name === "service" ? paint(h("i", { class: "swatch" }), value) : name === "status" && value === "error" ? icon("error") : null,
-    h("span", { class: "name v", text: shown }),
-    h("span", { class: "hits", text: hits === null ? "" : count(hits) }));
+    span("name v", shown),
+    span("hits", hits === null ? "" : count(hits)));
   }
 
   choose(text, exclude) {

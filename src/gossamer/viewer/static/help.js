@@ -1,6 +1,6 @@
 // The help dialog: what this is, every key, and how to search.
 
-import { button, byId, fill, h, icon } from "./dom.js";
+import { byId, fill, h, iconButton } from "./dom.js";
 import { preference } from "./state.js";
 
 const KEYS = [
@@ -24,7 +24,7 @@ export function openHelp() {
   letters.checked = lettersOn();
   const keys = (list) => h("dl", { class: "keys" }, list.map(([names, what]) => [h("dt", {}, names.split(" ").map((name, at) => [at ? " " : null, h("kbd", { text: name })])), h("dd", { text: what })]));
   fill(dialog,
-    h("div", { class: "help-head" }, h("h2", { id: "help-title", text: "Help" }), button("Close the help", { class: "mini", on: { click: () => dialog.close() } }, icon("close"))),
+    h("div", { class: "help-head" }, h("h2", { id: "help-title", text: "Help" }), iconButton("close", "Close the help", () => dialog.close())),
     h("div", { class: "help-body" },
       h("p", { class: "wide", text: "Every line of the list is a request your program served or made: a trace. Open one to see its spans, the steps it consisted of, with their time, attributes and errors. All data stay on this machine." }),
       KEYS.map(([title, list]) => h("section", {}, h("h3", { text: title }), keys(list))),

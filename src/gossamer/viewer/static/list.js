@@ -1,10 +1,10 @@
 // The list of traces. What is being read never moves: news wait in a bar until they are asked for.
 
-import { button, fill, h, icon, line, say } from "./dom.js";
+import { button, fill, h, icon, line, say, span } from "./dom.js";
 import { clock, count, day, duration, isToday, moment, plural } from "./format.js";
 import { get } from "./api.js";
 import { paint } from "./colours.js";
-import { go, link, onState, range, state } from "./state.js";
+import { go, onState, range, state } from "./state.js";
 import { Strip } from "./strip.js";
 
 const PAGE = 100;
@@ -44,7 +44,7 @@ export class List {
   headings() {
     const { sort } = state();
     fill(this.heads, HEADINGS.map(([text, by]) => h("div", { role: "columnheader", class: by === "spans" ? "right" : null, "aria-sort": by === sort ? "descending" : null },
-      by ? button("", { title: "Sort: " + { newest: "newest", slowest: "slowest", spans: "most spans" }[by] + " first", text: text + (by === sort ? " ↓" : ""), on: { click: () => go({ sort: by }) } }) : text)));
+      by ? button(text + (by === sort ? " ↓" : ""), "", () => go({ sort: by }), { title: "Sort: " + { newest: "newest", slowest: "slowest", spans: "most spans" }[by] + " first" }) : text)));
   }
 
   layout() {
@@ -120,9 +120,9 @@ export class List {
   note(searching, searchedTo, partial) {
     const back = Number.isFinite(searchedTo) && searchedTo > 0 ? "Searched back to " + moment(searchedTo, false) : "";
     this.more.hidden = !(searching || this.cursor);
-    if (searching) fill(this.more, h("span", { text: back || "Searching…" }), button("", { class: "button", text: "Stop", on: { click: () => this.stop() } }));
+    if (searching) fill(this.more, span("", back || "Searching…"), button("Stop", "button", () => this.stop()));
     else if (this.rows.length >= MOST) fill(this.more, "The first " + count(MOST) + " traces are listed: narrow the search to see others.");
-    else fill(this.more, partial && back ? h("span", { text: back }) : null, button("", { class: "button", text: "Show more", on: { click: () => this.loadMore() } }));
+    else fill(this.more, partial && back ? span("", back) : null, button("Show more", "button", () => this.loadMore()));
   }
 
   stop() {
@@ -149,7 +149,8 @@ export class List {
 
   append(rows) {
     this.rows.push(...rows);
-    this.longest = this.rows.reduce((most, row) => Math.max(most, row.dur), 1);
+    // One slow trace would make all other bars vanish: the slowest twentieth shares the full width.
+    this.longest = this.rows.map((row) => row.dur).sort((a, b) => a - b)[Math.floor(this.rows.length * 0.95)] || 1;
     for (const row of rows) {
       const node = h("div", { class: "trace-row", role: "row", tabindex: "-1", "data-trace": row.trace });
       this.write(node, row);
@@ -160,7 +161,6 @@ export class List {
     if (!this.active && this.rows.length) this.active = this.rows[0].trace;
     this.stops();
     this.grid.hidden = !this.rows.length;
-    if (!this.rows.length) this.strip.show(null);
     this.select(state().trace, "");
   }
 
@@ -175,20 +175,20 @@ export class List {
     const others = row.services.filter((other) => other !== root.service);
     fill(node,
       h("div", { role: "gridcell", class: "when", title: day(row.start) + " " + clock(row.start), text: when }),
-      h("div", { role: "gridcell", class: "svc" }, paint(h("i", { class: "swatch" }), root.service), h("span", { class: "v", title: others.length ? "also " + line(others.join(", "), 300) : service, text: service })),
+      h("div", { role: "gridcell", class: "svc" }, paint(h("i", { class: "swatch" }), root.service), span("v", service, others.length ? "also " + line(others.join(", "), 300) : service)),
       h("div", { role: "gridcell", class: "what" },
-        h("span", { class: "main v", text: main }), main === name ? null : h("span", { class: "sub v", text: name }),
-        row.flags.includes("n+1") ? h("span", { class: "hit", title: "One operation ran five times or more under one parent", text: "N+1" }) : null,
-        matches > 1 || (matches && row.spans > 1) ? h("span", { class: "hit", text: matches === 1 ? "1 span matches" : count(matches) + " spans match" }) : null),
-      h("div", { role: "gridcell", class: "how" }, h("span", { text: duration(row.dur) }), paint(h("span", { class: "line-bar" }, h("i")), root.service)),
+        span("main v", main), main === name ? null : span("sub v", name),
+        row.flags.includes("n+1") ? span("hit", "N+1", "One operation ran five times or more under one parent") : null,
+        matches > 1 || (matches && row.spans > 1) ? span("hit", matches === 1 ? "1 span matches" : count(matches) + " spans match") : null),
+      h("div", { role: "gridcell", class: "how" }, span("", duration(row.dur)), paint(h("span", { class: "line-bar" }, h("i")), root.service)),
       h("div", { role: "gridcell", class: "spans" }, count(row.spans)),
       h("div", { role: "gridcell", class: "errs" }, errors),
-      h("div", { class: "meta", "aria-hidden": "true" }, paint(h("i", { class: "swatch" }), root.service), h("span", { class: "v", text: service }), h("span", { text: clock(row.start, false) }), h("span", { text: plural(row.spans, "span") })));
+      h("div", { class: "meta", "aria-hidden": "true" }, paint(h("i", { class: "swatch" }), root.service), span("v", service), span("", clock(row.start, false)), span("", plural(row.spans, "span"))));
     this.bar(row, node);
   }
 
   bar(row, node = this.nodes.get(row.trace)) {
-    node.querySelector(".line-bar i").style.width = Math.max(0.5, (row.dur / this.longest) * 100) + "%";
+    node.querySelector(".line-bar i").style.width = Math.min(100, (row.dur / this.longest) * 100) + "%";
   }
 
   /** Rows that changed are written in place; `rows` not known yet are counted, not shown. */
@@ -204,7 +204,6 @@ export class List {
       const known = this.rows[at];
       if (known.spans === row.spans && known.dur === row.dur && known.errors === row.errors) continue;
       this.rows[at] = { ...known, ...row, match: row.match || known.match };
-      this.longest = Math.max(this.longest, row.dur);
       this.write(node, this.rows[at]);
     }
     return fresh;
@@ -221,7 +220,7 @@ export class List {
     this.waiting = number;
     if (!number) return fill(this.newsPlace);
     const text = (most ? "over " : "") + count(number) + " new";
-    fill(this.newsPlace, button("", { class: "news", id: "news", text: text, on: { click: () => this.showNew() } }));
+    fill(this.newsPlace, button(text, "news", () => this.showNew(), { id: "news" }));
     this.newsPlace.firstChild.append(" ", h("kbd", { text: "." }));
     say(text + " traces", true);
   }
@@ -235,7 +234,6 @@ export class List {
 
   showPlace(answer) {
     this.grid.hidden = true;
-    this.strip.show(null);
     this.place.hidden = false;
     const asked = state();
     const filtered = asked.q || asked.since || asked.from || asked.to;

@@ -1,6 +1,6 @@
 // Everything one span carried: attributes, the error with its stack, events, links and the raw form.
 
-import { add, button, copy, fill, h, icon, line, visible } from "./dom.js";
+import { add, button, copy, fill, h, icon, iconButton, line, span, visible } from "./dom.js";
 import { clock, day, duration, plural } from "./format.js";
 import { get } from "./api.js";
 import { paint } from "./colours.js";
@@ -62,9 +62,9 @@ export class Panel {
     const failed = this.tree.error[this.row];
     return h("div", { class: "panel-head" },
       h("div", { class: "panel-title" },
-        h("h2", {}, failed ? icon("error") : null, h("span", { class: "v", text: line(about.resource, 400) })),
-        h("p", { class: "muted" }, paint(h("i", { class: "swatch" }), about.service), h("span", { class: "v", text: line(about.service, 100) }), " · ", h("span", { class: "v", text: line(about.name, 200) }))),
-      button("Close the span", { class: "mini", title: "Close (Esc)", on: { click: () => this.on.close() } }, icon("close")));
+        h("h2", {}, failed ? icon("error") : null, span("v", line(about.resource, 400))),
+        h("p", { class: "muted" }, paint(h("i", { class: "swatch" }), about.service), span("v", line(about.service, 100)), " · ", span("v", line(about.name, 200)))),
+      iconButton("close", "Close the span", () => this.on.close(), "mini", "Esc"));
   }
 
   facts(detail) {
@@ -77,8 +77,8 @@ export class Panel {
       fact("Duration", duration(tree.dur[row]), share >= 0.1 ? share.toFixed(1) + " % of the trace" : undefined),
       fact("Own time", duration(tree.ownTime(row)), "Time that none of its direct children covers"),
       fact("Starts", "+" + duration(tree.start[row] - tree.from), day(tree.start[row]) + " " + clock(tree.start[row])));
-    if (about.kind && about.kind !== "internal") list.append(fact("Kind", h("span", { class: "v", text: line(about.kind, 40) })));
-    if (about.type) list.append(fact("Type", h("span", { class: "v", text: line(about.type, 40) })));
+    if (about.kind && about.kind !== "internal") list.append(fact("Kind", span("v", line(about.kind, 40))));
+    if (about.type) list.append(fact("Type", span("v", line(about.type, 40))));
     const id = detail && detail.span;
     if (id) list.append(fact("Span", h("button", { type: "button", class: "plain mono", title: "Copy the id", on: { click: (event) => copy(id, event.currentTarget) } }, id)));
     return list;
@@ -97,7 +97,7 @@ export class Panel {
     const first = items.some((item) => item.id === chosen) ? chosen : errors.length ? "error" : "attributes";
     const cut = detail.truncated.length;
     return [
-      cut ? h("p", { class: "panel-note" }, plural(cut, "value") + (cut === 1 ? " is" : " are") + " cut at 64 KB. ", button("", { class: "plain", text: "Read all", on: { click: () => this.readAll() } })) : null,
+      cut ? h("p", { class: "panel-note" }, plural(cut, "value") + (cut === 1 ? " is" : " are") + " cut at 64 KB. ", button("Read all", "plain", () => this.readAll())) : null,
       h("div", { class: "panel-tabs" }, ...tabs(items, first, "Details of the span", (id) => this.on.tab(id))),
     ];
   }
@@ -138,17 +138,17 @@ export class Panel {
     const shown = line(key, 200);
     return h("div", { class: "attribute" },
       h("dt", {}, usable
-        ? button("", { class: "key v", title: "Search for " + line(term, 120), text: shown, on: { click: () => this.on.search(term) } })
-        : h("span", { class: "key v", text: shown })),
+        ? button(shown, "key v", () => this.on.search(term), { title: "Search for " + line(term, 120) })
+        : span("key v", shown)),
       h("dd", {}, valueNode(value), h("span", { class: "acts" },
-        usable ? button("Add " + shown + " to the search", { class: "mini", on: { click: () => this.on.search(term) } }, icon("plus")) : null,
-        usable ? button("Leave out this " + shown, { class: "mini", on: { click: () => this.on.search("-" + term) } }, icon("minus")) : null,
-        button("Copy " + shown, { class: "mini", on: { click: (event) => copy(text, event.currentTarget) } }, icon("copy")))));
+        usable ? iconButton("plus", "Add " + shown + " to the search", () => this.on.search(term)) : null,
+        usable ? iconButton("minus", "Leave out this " + shown, () => this.on.search("-" + term)) : null,
+        iconButton("copy", "Copy " + shown, (event) => copy(text, event.currentTarget)))));
   }
 
   error({ type, message, stack, time }) {
     return h("section", { class: "error-box" },
-      h("h3", {}, icon("error"), h("span", { class: "v", text: line(type || "Error", 300) })),
+      h("h3", {}, icon("error"), span("v", line(type || "Error", 300))),
       message ? h("p", { class: "error-message v", text: visible(message.slice(0, 20000)) }) : null,
       time ? h("p", { class: "muted", text: "at +" + duration(time - this.tree.from) }) : null,
       stack ? block(stack, "the stack") : h("p", { class: "muted", text: "The span carries no stack." }));
@@ -156,10 +156,10 @@ export class Panel {
 
   events(events) {
     return h("ol", { class: "events" }, events.map((event) => h("li", {},
-      h("h3", {}, h("span", { class: "v", text: line(event.name || "event", 300) }),
-        Number.isFinite(event.time) ? h("span", { class: "muted", title: clock(event.time), text: "+" + duration(event.time - this.tree.from) }) : null),
+      h("h3", {}, span("v", line(event.name || "event", 300)),
+        Number.isFinite(event.time) ? span("muted", "+" + duration(event.time - this.tree.from), clock(event.time)) : null),
       h("dl", { class: "attributes" }, pairs(event.attributes).map(([key, value]) => h("div", { class: "attribute" },
-        h("dt", {}, h("span", { class: "key v", text: line(key, 200) })), h("dd", {}, valueNode(value))))))));
+        h("dt", {}, span("key v", line(key, 200))), h("dd", {}, valueNode(value))))))));
   }
 
   links(links) {
@@ -168,10 +168,10 @@ export class Panel {
       const valid = /^[0-9a-f]{1,32}$/i.test(trace);
       const item = h("li", {}, h("h3", {}, icon("link"), valid
         ? h("a", { class: "mono", href: link({ view: "trace", trace: trace.toLowerCase(), span: "" }), text: trace })
-        : h("span", { class: "v", text: line(trace, 100) })));
-      if (each.span) add(item, [h("p", { class: "muted" }, "span ", h("span", { class: "mono v", text: line(each.span, 40) }))]);
+        : span("v", line(trace, 100))));
+      if (each.span) add(item, [h("p", { class: "muted" }, "span ", span("mono v", line(each.span, 40)))]);
       add(item, [h("dl", { class: "attributes" }, pairs(each.attributes).map(([key, value]) => h("div", { class: "attribute" },
-        h("dt", {}, h("span", { class: "key v", text: line(key, 200) })), h("dd", {}, valueNode(value)))))]);
+        h("dt", {}, span("key v", line(key, 200))), h("dd", {}, valueNode(value)))))]);
       return item;
     }));
   }

@@ -1,6 +1,6 @@
 // The search box: completes fields and values, and underlines the place where the viewer could not follow.
 
-import { button, fill, h, icon } from "./dom.js";
+import { fill, h, icon, iconButton, span } from "./dom.js";
 import { go, state } from "./state.js";
 import { quote } from "./query.js";
 
@@ -27,7 +27,8 @@ export class Search {
     this.input = h("input", { type: "text", role: "combobox", "aria-label": "Search spans", "aria-expanded": "false", "aria-controls": "search-options", "aria-autocomplete": "list", spellcheck: "false", autocapitalize: "off", autocomplete: "off", enterkeyhint: "search",
       placeholder: "Search: service:shop status:error duration:>100ms @key:value" });
     this.mirror = h("div", { class: "mirror", "aria-hidden": "true" });
-    this.clear = button("Clear the search", { class: "mini", hidden: true, on: { click: () => this.submit("") } }, icon("close"));
+    this.clear = iconButton("close", "Clear the search", () => this.submit(""));
+    this.clear.hidden = true;
     this.options = h("ul", { class: "options", id: "search-options", role: "listbox", "aria-label": "Completions", hidden: true });
     this.fault = h("p", { class: "fault", id: "search-fault", role: "alert", hidden: true });
     fill(this.form, h("div", { class: "box" }, icon("search"), h("div", { class: "text" }, this.mirror, this.input), this.clear, h("kbd", { class: "key", "aria-hidden": "true", text: "/" })), this.options, this.fault);
@@ -86,7 +87,7 @@ export class Search {
     const at = Math.max(0, Math.min(error.at, text.length));
     // From the column to the end of its term; at the very end a space is what is underlined.
     const bad = text.slice(at).match(/^\s*[^\s()]*/)[0] || text.slice(at, at + 1) || "\u00a0\u00a0";
-    fill(this.mirror, text.slice(0, at), h("span", { class: "bad", text: bad }));
+    fill(this.mirror, text.slice(0, at), span("bad", bad));
     this.align();
   }
 
@@ -128,7 +129,7 @@ export class Search {
     this.shown = this.candidates(word.text).filter(([text]) => text !== word.text).slice(0, 12);
     this.chosen = -1;
     if (!this.shown.length || this.fault.hidden === false) return this.hide();
-    fill(this.options, this.shown.map(([text, why], at) => h("li", { role: "option", id: "option-" + at, "data-at": at, "aria-selected": "false" }, h("span", { class: "what v", text }), h("span", { class: "why", text: why }))));
+    fill(this.options, this.shown.map(([text, why], at) => h("li", { role: "option", id: "option-" + at, "data-at": at, "aria-selected": "false" }, span("what v", text), span("why", why))));
     this.options.hidden = false;
     this.input.setAttribute("aria-expanded", "true");
   }

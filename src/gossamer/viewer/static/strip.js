@@ -20,7 +20,7 @@ export class Strip {
 
   /** `line`: {from, step, hits, errors}, as the API sends it. */
   show(line) {
-    this.line = line && line.hits && line.hits.length ? line : null;
+    this.line = line.hits.some(Boolean) ? line : null;
     this.element.hidden = !this.line;
     this.draw();
   }

@@ -1,6 +1,6 @@
 // The page of one trace: what it is, where its time went, and the span that was chosen.
 
-import { button, copy, fill, h, icon, line, say } from "./dom.js";
+import { button, copy, fill, h, icon, iconButton, line, say, span } from "./dom.js";
 import { clock, count, duration, day, moment, plural } from "./format.js";
 import { paint } from "./colours.js";
 import { go, state } from "./state.js";
@@ -41,13 +41,13 @@ export class TraceView {
     this.zoomNow = h("span", { class: "now", "aria-live": "off", text: "100 %" });
     return h("div", { class: "t-tools" },
       h("div", { class: "t-find" }, icon("search"), this.findBox, this.found,
-        button("Previous match", { class: "mini", title: "Previous match (N)", on: { click: () => this.findNext(-1) } }, icon("up")),
-        button("Next match", { class: "mini", title: "Next match (n)", on: { click: () => this.findNext(1) } }, icon("down"))),
+        iconButton("up", "Previous match", () => this.findNext(-1), "mini", "N"),
+        iconButton("down", "Next match", () => this.findNext(1), "mini", "n")),
       h("span", { class: "gap" }),
       h("div", { class: "zoom", role: "group", "aria-label": "Zoom" },
-        button("Zoom out", { class: "mini", title: "Zoom out (-)", on: { click: () => this.zoomStep(1.6) } }, icon("minus")),
+        iconButton("minus", "Zoom out", () => this.zoomStep(1.6), "mini", "-"),
         this.zoomNow,
-        button("Zoom in", { class: "mini", title: "Zoom in (+)", on: { click: () => this.zoomStep(1 / 1.6) } }, icon("plus"))));
+        iconButton("plus", "Zoom in", () => this.zoomStep(1 / 1.6), "mini", "+")));
   }
 
   /** Follows the address. */
@@ -107,7 +107,7 @@ export class TraceView {
 
   message(title, ...lines) {
     fill(this.element, h("div", { class: "t-wait" }, h("h1", { text: title }), lines.map((text) => h("p", { text: text })),
-      h("p", {}, button("", { class: "plain", text: "Back to the list", on: { click: () => go({ view: "traces", trace: "" }, true) } }))));
+      h("p", {}, button("Back to the list", "plain", () => go({ view: "traces", trace: "" }, true)))));
   }
 
   show(skeleton, complete, keep) {
@@ -156,11 +156,11 @@ export class TraceView {
     document.title = this.title() + " · Gossamer";
     fill(this.head,
       h("div", { class: "t-title" },
-        alone || narrow ? button("Back to the list", { class: "tool icon", title: "Back to the list (Esc)", on: { click: () => this.back() } }, icon("back")) : null,
-        h("h1", {}, h("span", { class: "v", text: this.title() }), " ", h("span", { class: "muted v", text: about.name === this.title() ? "" : line(about.name, 80) })),
-        button("Copy a link to this trace", { class: "tool icon", title: "Copy link (y)", on: { click: (event) => copy(location.href, event.currentTarget) } }, icon("link")),
-        alone || narrow ? null : button("Whole width", { class: "tool icon", title: "Whole width (Enter)", on: { click: () => go({ view: "trace" }, true) } }, icon("wide")),
-        alone || narrow ? null : button("Close the trace", { class: "tool icon", title: "Close (Esc)", on: { click: () => this.back() } }, icon("close"))),
+        alone || narrow ? iconButton("back", "Back to the list", () => this.back(), "tool icon", "Esc") : null,
+        h("h1", {}, span("v", this.title()), " ", span("muted v", about.name === this.title() ? "" : line(about.name, 80))),
+        iconButton("link", "Copy a link to this trace", (event) => copy(location.href, event.currentTarget), "tool icon", "y"),
+        alone || narrow ? null : iconButton("wide", "Whole width", () => go({ view: "trace" }, true), "tool icon", "Enter"),
+        alone || narrow ? null : iconButton("close", "Close the trace", () => this.back(), "tool icon", "Esc")),
       this.factLine(), this.notes(), this.tools);
   }
 
@@ -172,10 +172,10 @@ export class TraceView {
       h("span", {}, h("b", { text: count(tree.size) }), tree.size === 1 ? " span" : " spans", this.complete ? "" : " so far"),
       tree.errors
         ? h("button", { type: "button", class: "plain bad", title: "Next error (e)", on: { click: () => this.nextError(1) } }, icon("error"), " " + plural(tree.errors, "error"))
-        : h("span", { text: "no errors" }),
-      h("span", { title: day(tree.from) + " " + clock(tree.from), text: moment(tree.from) }),
-      h("span", { class: "t-services" }, shown.map(([service, spans]) => h("span", {}, paint(h("i", { class: "swatch" }), service), h("span", { class: "v", text: line(service, 60) }), h("span", { class: "num", text: count(spans) }))),
-        tree.services.length > shown.length ? h("span", { text: "and " + (tree.services.length - shown.length) + " more services" }) : null),
+        : span("", "no errors"),
+      span("", moment(tree.from), day(tree.from) + " " + clock(tree.from)),
+      h("span", { class: "t-services" }, shown.map(([service, spans]) => h("span", {}, paint(h("i", { class: "swatch" }), service), span("v", line(service, 60)), span("num", count(spans)))),
+        tree.services.length > shown.length ? span("", "and " + (tree.services.length - shown.length) + " more services") : null),
       h("button", { type: "button", class: "plain mono", title: "Copy the trace id", on: { click: (event) => copy(this.trace, event.currentTarget) } }, this.trace.length > 16 ? this.trace.slice(0, 8) + "…" + this.trace.slice(-8) : this.trace));
   }
 
@@ -187,7 +187,7 @@ export class TraceView {
     if (double) notes.push(h("p", {}, plural(double, "span") + " arrived more than once, marked \"twice\"."));
     if (this.grown > 0) {
       notes.push(h("p", { role: "status" }, "This trace has grown by " + plural(this.grown, "span") + ". ",
-        button("", { class: "plain", text: "Show them", on: { click: () => this.refresh() } }), h("kbd", { text: "." })));
+        button("Show them", "plain", () => this.refresh()), h("kbd", { text: "." })));
     }
     return notes.length ? h("div", { class: "t-notes" }, notes) : null;
   }

@@ -1,6 +1,6 @@
 // A value of a span as a reader meets it: nothing hidden in it, links only to the web, and never a megabyte at once.
 
-import { button, copy, h, icon, visible } from "./dom.js";
+import { button, copy, h, icon, iconButton, span, visible } from "./dom.js";
 import { bytes } from "./format.js";
 
 const SHOWN = 65536;
@@ -38,11 +38,7 @@ export function longText(text, tag = "span", limit = SHOWN) {
   const code = text.charCodeAt(cut - 1);
   if (code >= 0xd800 && code < 0xdc00) cut -= 1;
   const body = h(tag, { class: "v", text: visible(text.slice(0, cut)) });
-  const more = button("", {
-    class: "plain",
-    text: "Show all, " + bytes(text.length),
-    on: {
-      click: (event) => {
+  const more = button("Show all, " + bytes(text.length), "plain", (event) => {
         event.stopPropagation();
         // By pieces: a single text of a megabyte makes layout crawl.
         if (limit < SHOWN) box.replaceChildren(longText(text, tag));
@@ -50,9 +46,7 @@ export function longText(text, tag = "span", limit = SHOWN) {
           body.textContent = visible(text);
           more.remove();
         }
-      },
-    },
-  });
+      });
   const box = h("span", { class: "long" }, body, "… ", more);
   return box;
 }
@@ -61,7 +55,7 @@ export function longText(text, tag = "span", limit = SHOWN) {
 export function valueNode(value) {
   if (Array.isArray(value) && value.every((item) => typeof item !== "object" || item === null)) {
     return h("span", { class: "items" }, value.slice(0, 200).map((item) => h("span", { class: "item" }, longText(asText(item), "span", LINE))),
-      value.length > 200 ? h("span", { class: "muted", text: "and " + (value.length - 200) + " more" }) : null);
+      value.length > 200 ? span("muted", "and " + (value.length - 200) + " more") : null);
   }
   const text = asText(value);
   const href = webAddress(text);
@@ -76,7 +70,7 @@ export function valueNode(value) {
 /** A block of code or a stack, with a button that copies it whole. */
 export function block(text, label) {
   return h("div", { class: "block" },
-    button("Copy " + label, { class: "mini", on: { click: (event) => copy(text, event.currentTarget) } }, icon("copy")),
+    iconButton("copy", "Copy " + label, (event) => copy(text, event.currentTarget)),
     longText(text, "pre"));
 }
 
@@ -97,7 +91,7 @@ export function tabs(items, chosen, label, choose) {
   };
   for (const item of items) {
     list.append(h("button", { type: "button", role: "tab", "data-id": item.id, on: { click: () => show(item, true) } }, item.text,
-      item.count ? h("span", { class: "tab-count", text: " " + item.count }) : null));
+      item.count ? span("tab-count", " " + item.count) : null));
   }
   list.addEventListener("keydown", (event) => {
     const steps = { ArrowRight: 1, ArrowLeft: -1 };

@@ -1,6 +1,6 @@
 // The waterfall: a tree grid of which only the rows on screen exist. Rows are recycled while it scrolls.
 
-import { button, h, icon, line } from "./dom.js";
+import { h, icon, iconButton, line, span } from "./dom.js";
 import { duration, plural, ticks } from "./format.js";
 import { colourOf } from "./colours.js";
 
@@ -33,9 +33,9 @@ export class Waterfall {
     this.lines = h("div", { class: "w-lines", "aria-hidden": "true" });
     this.scroll = h("div", { class: "w-scroll", role: "treegrid", tabindex: "0", "aria-label": "Spans of the trace" }, this.lines, this.rows);
     this.split = h("div", { class: "w-split", role: "separator", tabindex: "0", "aria-orientation": "vertical", "aria-label": "Width of the names" });
-    const head = h("div", { class: "w-head" }, h("div", { class: "w-head-name" }, h("span", { text: "Span" }), h("span", { class: "w-folds" },
-      button("Unfold all", { class: "mini", on: { click: () => this.level(Infinity) } }, icon("plus")),
-      button("Fold all", { class: "mini", on: { click: () => this.level(1) } }, icon("minus")))), this.split, this.axis);
+    const head = h("div", { class: "w-head" }, h("div", { class: "w-head-name" }, span("", "Span"), h("span", { class: "w-folds" },
+      iconButton("plus", "Unfold all", () => this.level(Infinity)),
+      iconButton("minus", "Fold all", () => this.level(1)))), this.split, this.axis);
     return h("div", { class: "waterfall" }, head, this.scroll);
   }
 
@@ -162,7 +162,7 @@ export class Waterfall {
       style.right = "auto";
     } else {
       style.left = "auto";
-      style.right = outside ? "4px" : left >= 0.18 ? "calc(" + (1 - left) * 100 + "% + 5px)" : "calc(" + (1 - right) * 100 + "% + 5px)";
+      style.right = outside ? "4px" : left >= 0.18 ? "calc(" + (1 - left) * 100 + "% + 5px)" : (1 - right) * 100 + "%";
     }
     slot.label.classList.toggle("on", !outside && right > 0.8 && left < 0.18);
   }
@@ -350,7 +350,7 @@ export class Waterfall {
     const lines = [];
     for (const at of ticks(from, to, Math.max(2, this.axis.clientWidth / 110))) {
       const place = ((at - from) / (to - from)) * 100;
-      const text = h("span", { class: "w-tick", text: at === 0 ? "0" : duration(at) });
+      const text = span("w-tick", at === 0 ? "0" : duration(at));
       text.style.left = place + "%";
       if (place < 93) marks.push(text);
       const rule = h("i");

@@ -24,7 +24,7 @@ from environments import CACHE, ROOT, SetupError, build, fail, find_python, pins
 LOCK = ROOT / "tests" / "versions.lock"
 RESULTS = CACHE / "compat.json"
 AT_ONCE = 2
-ROW_TIMEOUT = 600
+TIMEOUT = 900  # seconds for one run of pytest
 
 
 class Row(NamedTuple):
@@ -92,7 +92,7 @@ def pytest_run(python: str, label: str, args: Sequence[str], show: bool = False)
     if not show:
         streams.update(stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
-        done = subprocess.run(command, cwd=str(ROOT), env=env, timeout=None if show else ROW_TIMEOUT, **streams)
+        done = subprocess.run(command, cwd=str(ROOT), env=env, timeout=TIMEOUT, **streams)
     except subprocess.TimeoutExpired as error:
         return Outcome("timed out", output=(error.stdout or b"").decode("utf-8", "replace"))
     seconds = time.monotonic() - started

@@ -3,6 +3,8 @@
 A value that cannot be read never raises: it gives one warning that names the variable and what is used instead.
 """
 
+from __future__ import annotations
+
 import os
 from typing import (
     Any,
@@ -104,22 +106,22 @@ class Setting(Generic[T]):
         self.secret = secret
         self.env = tuple(parsed(entry, parser) if isinstance(entry, str) else entry for entry in env)
 
-    def __set_name__(self, owner: Type["Config"], name: str) -> None:
+    def __set_name__(self, owner: Type[Config], name: str) -> None:
         self.name = name
 
     @overload
-    def __get__(self, instance: None, owner: Type["Config"]) -> "Setting[T]": ...
+    def __get__(self, instance: None, owner: Type[Config]) -> Setting[T]: ...
 
     @overload
-    def __get__(self, instance: "Config", owner: Type["Config"]) -> T: ...
+    def __get__(self, instance: Config, owner: Type[Config]) -> T: ...
 
-    def __get__(self, instance: Optional["Config"], owner: Type["Config"]) -> Union["Setting[T]", T]:
+    def __get__(self, instance: Optional[Config], owner: Type[Config]) -> Union[Setting[T], T]:
         if instance is None:
             return self
         value: T = instance.value(self).value
         return value
 
-    def __set__(self, instance: "Config", value: T) -> None:
+    def __set__(self, instance: Config, value: T) -> None:
         instance.put(self, value)
 
     def default_text(self) -> str:
@@ -147,21 +149,21 @@ class Config:
             _log.once(("setting", problem), _log.WARNING, "%s", problem)
 
     @classmethod
-    def declarations(cls) -> Iterator["Setting[Any]"]:
+    def declarations(cls) -> Iterator[Setting[Any]]:
         """All settings, in the order of their declaration."""
         for kind in reversed(cls.__mro__):
             for entry in vars(kind).values():
                 if isinstance(entry, Setting):
                     yield entry
 
-    def value(self, setting: "Setting[Any]") -> Value:
+    def value(self, setting: Setting[Any]) -> Value:
         """The value of a setting together with its origin."""
         known = self._values.get(setting.name)
         if known is None:
             known = self._values[setting.name] = self.resolve(setting)
         return known
 
-    def put(self, setting: "Setting[Any]", value: object) -> None:
+    def put(self, setting: Setting[Any], value: object) -> None:
         """Give a setting a value from code; the environment no longer counts for it."""
         self._values[setting.name] = Value(value, CODE)
 
@@ -173,7 +175,7 @@ class Config:
         """Forget what was read or set: the environment is read again."""
         self._values.clear()
 
-    def resolve(self, setting: "Setting[Any]") -> Value:
+    def resolve(self, setting: Setting[Any]) -> Value:
         """Read a setting from the environment: the first variable that says something wins."""
         environ = self._environ
         found: List[Tuple[Variable[Any], object]] = []

@@ -19,6 +19,7 @@ if False:
 
 _MULTIPROCESSING = ("multiprocessing.util", "billiard.util")
 _flush: Optional[Flush] = None
+_main = 0  # the process in which the tracer was started
 
 
 def install_atexit(flush: Flush) -> None:
@@ -31,6 +32,8 @@ def install_atexit(flush: Flush) -> None:
 
 def install(flush: Flush) -> None:
     """`install_atexit`, and the same for SIGTERM and for children of multiprocessing and billiard."""
+    global _main
+    _main = os.getpid()
     install_atexit(flush)
     _install_sigterm()
     from ._instrument.imports import watch
@@ -59,7 +62,7 @@ def _finalize_in(util: ModuleType) -> None:
         # Lowest priority: after the program's own finalizers, which may still make spans.
         util.Finalize(None, _run_in_child, exitpriority=-1000000)
 
-    main = os.getpid()
+    main = _main  # not the process that imports the module now: billiard does so in the child
 
     def _run_in_child() -> None:
         if _flush is not None and os.getpid() != main:

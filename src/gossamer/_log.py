@@ -4,6 +4,8 @@ Records go to stderr (or to a file) through a handler of our own. They are not p
 of ours never reaches the application's log. Who wants them there adds a handler to ``logging.getLogger("gossamer")``.
 """
 
+from __future__ import annotations
+
 import logging
 import os
 import sys

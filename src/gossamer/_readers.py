@@ -1,5 +1,7 @@
 """How environment variables are read where a plain parser is not enough: addresses, lists of pairs, samplers."""
 
+from __future__ import annotations
+
 import re
 from typing import Callable, Dict, FrozenSet, Iterable, List, Mapping
 from urllib.parse import unquote, urlsplit
@@ -68,12 +70,12 @@ resource_attributes = Variable("OTEL_RESOURCE_ATTRIBUTES", _without(_attributes,
 tag_map: Parser[Dict[str, str]] = Parser("a list such as key:value,key:value", _tags)
 
 
-def tag(name: str) -> "Variable[str]":
+def tag(name: str) -> Variable[str]:
     """One of the tags in ``DD_TAGS``."""
     return Variable("DD_TAGS", _one_of(_tags, (name,)))
 
 
-def attribute(*keys: str) -> "Variable[str]":
+def attribute(*keys: str) -> Variable[str]:
     """One of the attributes in ``OTEL_RESOURCE_ATTRIBUTES``: the first of the keys that is there."""
     return Variable("OTEL_RESOURCE_ATTRIBUTES", _one_of(_attributes, keys))
 

@@ -1,5 +1,7 @@
 """The name of the service where none is set: what the command line of the process says it runs."""
 
+from __future__ import annotations
+
 import os
 import sys
 from typing import List, Mapping, Optional, Sequence

@@ -4,6 +4,8 @@ The names of the variables are Datadog's and OpenTelemetry's, so that users keep
 what neither knows. Of several that are set, the first in the declaration counts.
 """
 
+from __future__ import annotations
+
 import os
 import stat
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
@@ -289,7 +291,7 @@ class Settings(Config):
             found.append(Destination("console", ""))
         return found or [Destination("agent", self.agent_url)]
 
-    def integration(self, name: str, aliases: Tuple[str, ...] = ()) -> "IntegrationSettings":
+    def integration(self, name: str, aliases: Tuple[str, ...] = ()) -> IntegrationSettings:
         """What is set for one integration; `aliases` are other names that switch it."""
         return IntegrationSettings(self, name, aliases)
 
@@ -331,7 +333,7 @@ class IntegrationSettings:
         """Set an option, "service" or "enabled" from code."""
         self._config.put(self._setting(name, text, "", ()), value)
 
-    def _switch(self) -> "Setting[Any]":
+    def _switch(self) -> Setting[Any]:
         variables: List[Variable[Any]] = []
         for name in self._names:
             own = f"DD_TRACE_{variable_part(name)}_ENABLED"
@@ -359,7 +361,7 @@ class IntegrationSettings:
                 return boolean.parse(found[name])
         raise Skip
 
-    def _setting(self, name: str, parser: Parser[Any], default: Any, env: Tuple[Any, ...]) -> "Setting[Any]":
+    def _setting(self, name: str, parser: Parser[Any], default: Any, env: Tuple[Any, ...]) -> Setting[Any]:
         setting: Setting[Any] = Setting(parser, default, "", env)
         setting.name = self.name + "." + name
         return setting
@@ -375,7 +377,7 @@ def variable_part(name: str) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in name).upper()
 
 
-def parser_for(default: object) -> "Parser[Any]":
+def parser_for(default: object) -> Parser[Any]:
     """The parser for an option with this default."""
     if isinstance(default, bool):
         return boolean

@@ -148,6 +148,7 @@ def writer() -> Writer:
 
 def _first_chunk() -> None:
     try:
+        _log.configure(settings.log_level, settings.log_file or None)
         _exit.install_atexit(_flush_at_exit)
         writer()
     except Exception:

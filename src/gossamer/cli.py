@@ -26,9 +26,9 @@ def _run(arguments: List[str]) -> int:
 
 
 def _viewer(arguments: List[str]) -> int:
-    from gossamer import viewer
+    from gossamer.viewer import command
 
-    return int(viewer.main(arguments) or 0)
+    return command.main(arguments)
 
 
 def _doctor(arguments: List[str]) -> int:

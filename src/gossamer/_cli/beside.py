@@ -9,14 +9,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Optional
+from typing import Optional, Tuple
 
 from gossamer._cli.output import message
 
 PORT = 8126
 _HOST = "127.0.0.1"
 _PATIENCE = 10.0
-_ATTEMPTS = 3
 
 
 class Viewer:
@@ -48,18 +47,18 @@ def find_or_start() -> Optional[Viewer]:
     """The viewer on the usual port; else a new one, there or on a free port."""
     if is_viewer(PORT):
         return Viewer(PORT)
-    port = PORT
-    for _ in range(_ATTEMPTS):
-        if not _is_free(port):
-            port = _free_port()
-        viewer = _start(port)
+    reason = ""
+    # A second round: somebody may have taken the port between our look and the viewer's start.
+    for port in (PORT if _is_free(PORT) else _free_port(), _free_port()):
+        viewer, reason = _start(port)
         if viewer is not None:
             return viewer
-        port = _free_port()
+    message("the viewer did not start" + (f": {reason}" if reason else ""))
     return None
 
 
-def _start(port: int) -> Optional[Viewer]:
+def _start(port: int) -> Tuple[Optional[Viewer], str]:
+    """A viewer on this port, or the reason why there is none."""
     # A session of its own: Ctrl-C is for the program, whose last spans the viewer still has to receive.
     errors = tempfile.TemporaryFile()  # noqa: SIM115 (a pipe that nobody reads would fill up)
     process = subprocess.Popen(
@@ -73,7 +72,7 @@ def _start(port: int) -> Optional[Viewer]:
     try:
         while time.monotonic() < deadline and process.poll() is None:
             if is_viewer(port):
-                return Viewer(port, process)
+                return Viewer(port, process), ""
             time.sleep(0.02)
     except BaseException:
         end(process)
@@ -81,9 +80,7 @@ def _start(port: int) -> Optional[Viewer]:
     end(process)
     errors.seek(0)
     said = errors.read().decode("utf-8", "replace").strip()
-    if said:
-        message("viewer: " + said.splitlines()[-1])
-    return None
+    return None, said.splitlines()[-1] if said else ""
 
 
 def is_viewer(port: int) -> bool:

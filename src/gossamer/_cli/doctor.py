@@ -15,8 +15,9 @@ from typing import Any, Dict, Iterable, List, Optional
 
 from gossamer._cli import run
 from gossamer._cli.output import OK, PROBLEMS, color, message, print_json, print_rows, write
-from gossamer._config import masked
+from gossamer._config import DEFAULT, masked
 from gossamer._core import implementation
+from gossamer._service import infer
 from gossamer._settings import Destination, Settings
 from gossamer._version import __version__
 
@@ -33,7 +34,7 @@ def main(arguments: List[str]) -> int:
         "gossamer": __version__,
         "core": implementation(),
         "python": f"{platform.python_implementation()} {platform.python_version()} ({sys.executable})",
-        "service": settings.service,
+        "service": _service_of(settings, command),
         "destinations": [_reach(settings, destination) for destination in settings.destinations()],
     }
     if command:
@@ -76,6 +77,14 @@ def _split(arguments: List[str]) -> tuple[List[str], List[str]]:
             return arguments[:index], arguments[index + 1 :]
         index += 2 if arguments[index] == "--format" else 1
     return arguments[:index], arguments[index:]
+
+
+def _service_of(settings: Settings, command: List[str]) -> str:
+    """The name that the program will have; without a program, only one that is set can be told."""
+    value = settings.value(Settings.service)
+    if value.origin != DEFAULT:
+        return str(value.value)
+    return infer(os.environ, command) if command else f"({Settings.service.default_text()})"
 
 
 # --- what is looked at -----------------------------------------------------------------------------------------------
@@ -203,9 +212,7 @@ def _print(facts: Dict[str, Any]) -> None:
         write(f"destination: {row['kind']} {row['url']}".rstrip() + f": {state}")
         write(f" ({row['detail']})\n" if row["detail"] else "\n")
     if "command" in facts:
-        write(
-            f"program: {facts['command']}: exit code {facts['exit_code']}, {facts['processes']} processes with tracing\n"
-        )
+        write(f"program: {facts['command']}: exit code {facts['exit_code']}, processes traced: {facts['processes']}\n")
     write("\n")
     if facts["libraries"]:
         print_rows(facts["libraries"], _COLUMNS, "table")

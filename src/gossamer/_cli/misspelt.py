@@ -10,7 +10,8 @@ from gossamer._settings import Settings, variable_part
 # Under these prefixes every name is meant for the tracer; elsewhere only a near miss is worth a word.
 _OURS = ("DD_TRACE_", "GOSSAMER_")
 _THEIRS = ("DD_", "OTEL_")
-_SIMILAR = 0.7
+_SIMILAR = 0.7  # of words
+_SAME = 0.93  # of names that differ by a word or an underscore
 
 
 class Unknown(NamedTuple):
@@ -53,10 +54,14 @@ def _nearest(name: str, known: Set[str]) -> str:
     for candidate in difflib.get_close_matches(name, known, n=5, cutoff=0.85):
         ours, theirs = name.split("_"), candidate.split("_")
         # OTEL_METRICS_EXPORTER is no misspelt OTEL_TRACES_EXPORTER: one word differs, but not by a slip of the finger.
-        if len(ours) != len(theirs) or all(_similar(left, right) for left, right in zip(ours, theirs)):
+        if len(ours) == len(theirs):
+            near = all(_ratio(left, right) >= _SIMILAR for left, right in zip(ours, theirs))
+        else:
+            near = _ratio(name, candidate) >= _SAME
+        if near:
             return candidate
     return ""
 
 
-def _similar(left: str, right: str) -> bool:
-    return left == right or difflib.SequenceMatcher(None, left, right).ratio() >= _SIMILAR
+def _ratio(left: str, right: str) -> float:
+    return difflib.SequenceMatcher(None, left, right).ratio()

@@ -116,7 +116,9 @@ def kept_references(site: Site) -> Iterator[str]:
 
 def _place_of_import(module: ModuleType, name: str) -> str:
     """``file:line`` of the statement that gave a module this name; the file alone if the source does not tell."""
-    file = getattr(module, "__file__", None) or module.__name__
+    file = getattr(module, "__file__", None)
+    if file is None:  # the interpreter takes it from the main module before the exit functions run
+        file = sys.argv[0] if module.__name__ == "__main__" else module.__name__
     try:
         if os.path.getsize(file) > _LARGEST_SOURCE:
             return str(file)

@@ -175,7 +175,7 @@ def _run_beside_viewer(path: str, command: List[str], environ: Dict[str, str]) -
 
     viewer = beside.find_or_start()
     if viewer is None:
-        message("the viewer did not start; the program runs without it")
+        message("the program runs without it")
         _replace(path, command, environ)
     named = environ.get("DD_TRACE_AGENT_URL")
     environ["DD_TRACE_AGENT_URL"] = viewer.url

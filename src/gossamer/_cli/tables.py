@@ -88,10 +88,12 @@ def setting_rows(config: Settings) -> List[Dict[str, Any]]:
     rows = []
     for declaration in Settings.declarations():
         value = config.value(declaration)
+        # Inferred from the command line, which is ours here and not the program's.
+        inferred = declaration.name == "service" and value.origin == DEFAULT
         rows.append(
             {
                 "name": declaration.name,
-                "value": show(value.value, declaration.secret),
+                "value": f"({declaration.default_text()})" if inferred else show(value.value, declaration.secret),
                 "origin": value.origin,
                 "variables": list(dict.fromkeys(variable.name for variable in declaration.env)),
                 "ignored": list(value.ignored),

@@ -6,7 +6,7 @@ from time import perf_counter_ns, time_ns
 
 from .context import SpanContext
 from .errors import describe
-from .values import MAX_KEY, MAX_VALUE, coerce, text
+from .values import MAX_KEY, MAX_VALUE, coerce, text, value_bytes
 
 if False:
     from typing import Dict, List, Mapping, Optional
@@ -95,7 +95,7 @@ class Facts:
     def set_attributes(self, attributes: Mapping[str, object]) -> None:
         """Set several attributes, each as `set_attribute` does."""
         try:
-            items = list(attributes.items())
+            items = [(key, value) for key, value in attributes.items()]
         except Exception:
             return
         for key, value in items:
@@ -176,9 +176,9 @@ class Facts:
 
     def extra_size(self) -> int:
         """Estimated bytes of events and links."""
-        size = 200 * len(self.links or ())
-        for event in self.events or ():
-            size += 200 + sum(len(value) for value in event.attributes.values() if isinstance(value, str))
+        size = 0
+        for part in (*(self.links or ()), *(self.events or ())):
+            size += 400 + sum(100 + value_bytes(value) for value in part.attributes.values())
         return size
 
 
@@ -194,7 +194,7 @@ def _plain(attributes: Optional[Mapping[str, object]]) -> Dict[str, Value]:
 def moment(time: object, default: int) -> int:
     """A user's time, nanoseconds since the epoch, as an integer; `default` for what is no time."""
     try:
-        moment = int(time)  # type: ignore[call-overload]
+        moment = int(time + 0)  # type: ignore[operator]  # a text is no time
     except Exception:
         return default
     return moment if 0 <= moment < _LATEST else default

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 from _random import Random
-from collections import deque
 from contextvars import ContextVar
 from time import perf_counter_ns, time_ns
 
@@ -24,7 +23,7 @@ from .facts import Event, Facts, Link, moment
 
 if False:
     from types import TracebackType
-    from typing import Any, Callable, Deque, Dict, List, Optional, Tuple, Type, Union
+    from typing import Any, Callable, Dict, List, Optional, Tuple, Type, Union
 
     from .values import Value
 
@@ -101,8 +100,9 @@ class Trace:
         self.recording = True
         self.generation = _generation
         # Containers whose single operations are atomic, so that spans may start and finish in any thread.
-        self._open: Dict[int, Span] = {}
-        self._finished: Deque[Span] = deque()
+        # By id, without the spans: that would be a cycle, and work for the garbage collector.
+        self._open: Dict[int, bool] = {}
+        self._finished: Dict[int, Span] = {}
 
     def continued(self) -> Trace:
         """The part of this trace that a forked child adds."""
@@ -122,11 +122,12 @@ class Trace:
         finished = self._finished
         spans: List[Span] = []
         try:
-            while True:
-                spans.append(finished.popleft())
-        except IndexError:
+            while finished:
+                spans.append(finished.popitem()[1])  # one by one: another thread may do the same
+        except KeyError:
             pass
         if spans:
+            spans.reverse()
             self.recorder.emit(self, spans)
 
 
@@ -215,7 +216,7 @@ class Span(Facts):
             trace = self.recorder.open_trace(self, parent, now)
         self._start = now if start_time is None else moment(start_time, now + trace.offset) - trace.offset
         self.live = True
-        trace._open[self.span_id] = self
+        trace._open[self.span_id] = True
         if activate:
             _set_active(self)
         return self
@@ -236,13 +237,19 @@ class Span(Facts):
         self.live = False
         if self.parent is None:
             stored = _get_active()
-            if stored is not None and stored.__class__ is not SpanContext and stored.trace is trace:
-                _set_active(_open_from(self.enclosing))
+            if stored is not None and stored.__class__ is not SpanContext:
+                # In a forked child the same trace has a second object.
+                if stored.trace is trace or (trace.generation != _generation and stored.trace_id == trace.trace_id):
+                    _set_active(_open_from(self.enclosing))
         if trace.generation != _generation:
             return  # of the process that forked this one, which will send it
         if trace.recording:
-            trace._finished.append(self)
-            if not opened or len(trace._finished) >= self.recorder.partial_flush_min_spans:
+            finished = trace._finished
+            if not opened and not finished:
+                self.recorder.emit(trace, [self])
+                return
+            finished[self.span_id] = self
+            if not opened or len(finished) >= self.recorder.partial_flush_min_spans:
                 trace.flush()
         elif not opened:
             trace.flush()  # what was recorded before the decision to drop

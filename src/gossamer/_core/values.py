@@ -51,18 +51,26 @@ def coerce(value: object) -> Value:
 
 def _sequence(value: object) -> Tuple[Scalar, ...]:
     items: List[Scalar] = []
+    room = MAX_VALUE
     try:
         for item in value:  # type: ignore[attr-defined]
-            if len(items) >= MAX_ITEMS:
+            if len(items) >= MAX_ITEMS or room <= 0:
                 break
-            items.append(_scalar(item))
+            kind = type(item)
+            if kind is not int and kind is not float and kind is not bool:
+                item = item[:room] if kind is bytes else text(item, room)
+                room -= len(item)
+            items.append(item)
     except Exception:  # changed while we read it
         pass
     return tuple(items)
 
 
-def _scalar(item: object) -> Scalar:
-    kind = type(item)
-    if kind is int or kind is float or kind is bool:
-        return item  # type: ignore[return-value]
-    return item[:MAX_VALUE] if kind is bytes else text(item)  # type: ignore[index]
+def value_bytes(value: object) -> int:
+    """About what a value adds to the size of what holds it."""
+    kind = type(value)
+    if kind is str or kind is bytes:
+        return len(value)  # type: ignore[arg-type]
+    if kind is tuple:
+        return sum(60 + value_bytes(item) for item in value)  # type: ignore[attr-defined,misc]
+    return 0

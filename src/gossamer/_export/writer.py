@@ -4,14 +4,16 @@ The traced program only appends to the buffer. A daemon thread, started when the
 once a second. Each destination has a queue of its own for what did not arrive, bounded in bytes, and its own back-off:
 one that is down delays and loses nothing for another.
 
-After a fork the child begins anew: what it inherited is the parent's to send, its locks and its thread are new ones,
-and nothing was held while the process forked.
+After a fork the child begins anew: what it inherited is the parent's to send, its locks and its thread are new ones.
+Nothing is held while the process forks. The thread ends before, unless it is in the middle of a request, and comes back
+with the next chunk: CPython warns of forks in a process of several threads, and the program is not to hear that for us.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import sys
 import threading
 import weakref
 from collections import deque
@@ -353,6 +355,23 @@ class Writer:
 
     # -- fork -----------------------------------------------------------------------------------------------------
 
+    def before_fork(self) -> None:
+        """End the thread, if it only waits."""
+        thread = self._thread
+        if thread is None or not thread.is_alive() or thread is threading.current_thread():
+            return
+        if any(lane.sending.locked() for lane in self._lanes) or _green():
+            return
+        old, self._wake = self._wake, SimpleQueue()
+        self._thread = None
+        old.put(True)
+        thread.join(0.05)
+
+    def after_fork_in_parent(self) -> None:
+        """Let the next chunk start the thread again: CPython counts the threads only after this."""
+        if self._thread is None and not self._closed:
+            self.buffer.asleep = True
+
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
         if os.getpid() == self._pid:
@@ -365,9 +384,20 @@ class Writer:
             lane.forget()
 
 
-def _after_fork() -> None:
+def _green() -> bool:
+    """Whether gevent has made threads into greenlets: no thread to end, and no good time to switch to another one."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
+
+
+def _each(method: str) -> None:
     for writer in list(_writers):
-        writer.after_fork()
+        try:
+            getattr(writer, method)()
+        except Exception:  # the fork goes on whatever is wrong with us
+            pass
 
 
-_fork.in_child(_after_fork)
+_fork.in_child(lambda: _each("after_fork"))
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=lambda: _each("before_fork"), after_in_parent=lambda: _each("after_fork_in_parent"))

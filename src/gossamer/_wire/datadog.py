@@ -211,7 +211,7 @@ class _Format:
         for span in spans:
             parent = span.parent
             service = span.service
-            if parent is None:
+            if parent is None or parent.trace is not trace:  # the second: of the process that forked this one
                 role = ROOT
             elif parent.service == service or (parent.service or default) == (service or default):
                 role = INSIDE

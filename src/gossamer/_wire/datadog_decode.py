@@ -1,19 +1,34 @@
 """Payloads of Datadog tracers: v0.3 and v0.4 (MessagePack or JSON) and v0.5 (MessagePack with a string table).
 
-The decoder reads what is indexed and remembers where the bytes of each chunk are. Attributes are pairs, looked up by their
-encoded bytes, so an attribute that was seen before costs one dictionary access. A body that is malformed raises ``ValueError``
-(``Malformed`` with the offset) and yields nothing.
+The decoder reads what is indexed and remembers where the bytes of each chunk are. Attributes are pairs, looked up by
+their encoded bytes, so an attribute that was seen before costs one dictionary access. A body that is malformed raises
+``ValueError`` (``Malformed`` with the offset) and yields nothing.
 """
 
 import json
+from struct import Struct
 from struct import error as _StructError
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from gossamer._wire.decoded import (
-    JSON, MAX_SPANS, MSGPACK, V05, Chunk, Op, Pair, Payload, Row, clean, nanoseconds, operation, span_id,
-)  # fmt: skip
+    JSON,
+    LATEST,
+    MAX_SPANS,
+    MSGPACK,
+    V05,
+    Chunk,
+    Op,
+    Pair,
+    Payload,
+    Row,
+    clean,
+    nanoseconds,
+    operation,
+    span_id,
+)
 from gossamer._wire.msgpack import MAX_DEPTH, SIZES, Malformed, entries, items, length, number, skip, text, unpack
 
+_u64 = Struct(">Q").unpack_from
 _SMALLEST_SPAN = 20  # bytes; the two ids and their keys
 _LONGEST_CACHED = 200
 _CACHE_SIZE = 20000
@@ -21,7 +36,20 @@ _EMPTY_CHUNK = "a chunk without spans"
 _MIXED = "spans of several traces in one chunk"
 _NO_ID = "a span without trace or span id"
 
-_FIELDS = ("trace_id", "span_id", "parent_id", "start", "duration", "error", "service", "name", "resource", "type", "meta", "metrics")
+_FIELDS = (
+    "trace_id",
+    "span_id",
+    "parent_id",
+    "start",
+    "duration",
+    "error",
+    "service",
+    "name",
+    "resource",
+    "type",
+    "meta",
+    "metrics",
+)
 _FIELD = {bytes([0xA0 + len(name)]) + name.encode(): index for index, name in enumerate(_FIELDS)}
 _FIELD_BY_NAME = {name: index for index, name in enumerate(_FIELDS)}
 _META, _METRICS = _FIELD_BY_NAME["meta"], _FIELD_BY_NAME["metrics"]
@@ -65,51 +93,63 @@ class Decoder:
         return payload
 
     def _span(self, body: bytes, pos: int, high: List[int]) -> Tuple[Row, int, int]:
-        # The loop over meta is the hot spot of the viewer: no calls, no slices beyond the one that is the key of the table.
+        # The hot spot of the viewer: the usual encodings are read in line, and an attribute is one slice and one
+        # look-up.
         values: List[Any] = [0, 0, 0, 0, 0, 0, "", "", "", ""]
         kind = ""
         attributes: List[Pair] = []
         append, known, sizes = attributes.append, self._pairs.get, SIZES
-        strings, field_of = self._strings, _FIELD
+        strings, field_of = self._strings.get, _FIELD.get
         count, pos = entries(body, pos, "a span")
         for _ in range(count):
-            at = pos
-            pos += body[pos] - 159
-            field = field_of.get(body[at:pos])
+            end = pos + body[pos] - 159
+            field = field_of(body[pos:end])
             if field is None:
-                name, pos = text(body, at)
+                name, end = text(body, pos)
                 field = _FIELD_BY_NAME.get(name)
                 if field is None:
-                    pos = skip(body, pos)
+                    pos = skip(body, end)
                     continue
+            pos = end
+            byte = body[pos]
             if field < 6:
-                values[field], pos = number(body, pos)
+                if byte == 0xCF:
+                    values[field] = _u64(body, pos + 1)[0]
+                    pos += 9
+                elif byte < 0x80:
+                    values[field] = byte
+                    pos += 1
+                else:
+                    value, pos = number(body, pos)
+                    values[field] = span_id(value) if field < 3 else nanoseconds(value)
             elif field < 10:
-                at = pos
-                pos += sizes[body[pos]]
-                found = strings.get(body[at:pos])
+                end = pos + sizes[byte]
+                found = strings(body[pos:end])
                 if found is None:
-                    found, pos = self._string(body, at)
+                    found, end = self._string(body, pos)
                 values[field] = found
+                pos = end
             else:
                 inner, pos = entries(body, pos, _FIELDS[field])
                 for _ in range(inner):
                     at = pos
-                    step = sizes[body[pos]]
-                    pos = pos + step if step else _after(body, pos)
-                    step = sizes[body[pos]]
-                    pos = pos + step if step else _after(body, pos)
+                    pos += sizes[body[pos]] or _rest(body, pos)
+                    pos += sizes[body[pos]] or _rest(body, pos)
                     pair = known(body[at:pos])
                     if pair is None:
                         pair = self._pair(body, at, pos, field, high)
                         if pair[0] == "span.kind":
                             kind = pair[1]
                     append(pair)
-        op = (values[6], values[7], values[8], values[9], kind)
+        trace_id, own, parent, start, duration, error, service, name, resource, type_ = values
+        op = (service, name, resource, type_, kind)
+        if start > LATEST or duration > LATEST:
+            start, duration = nanoseconds(start), nanoseconds(duration)
         return (
-            self._ops.get(op) or self._op(op),
-            nanoseconds(values[3]), nanoseconds(values[4]), 1 if values[5] else 0, span_id(values[1]), span_id(values[2]), attributes,
-        ), span_id(values[0]), pos  # fmt: skip
+            (self._ops.get(op) or self._op(op), start, duration, 1 if error else 0, own, parent, attributes),
+            trace_id,
+            pos,
+        )
 
     def _op(self, op: Op) -> Op:
         if len(self._ops) >= _CACHE_SIZE:
@@ -223,9 +263,18 @@ class Decoder:
         names = [_look_up(strings, index, pos) for index in (values[0], values[1], values[2], type_)]
         op = (names[0], names[1], names[2], names[3], kind)
         return (
-            self._ops.get(op) or self._op(op),
-            nanoseconds(values[6]), nanoseconds(values[7]), 1 if values[8] else 0, span_id(values[4]), span_id(values[5]), attributes,
-        ), span_id(values[3]), pos  # fmt: skip
+            (
+                self._ops.get(op) or self._op(op),
+                nanoseconds(values[6]),
+                nanoseconds(values[7]),
+                1 if values[8] else 0,
+                span_id(values[4]),
+                span_id(values[5]),
+                attributes,
+            ),
+            span_id(values[3]),
+            pos,
+        )
 
 
 def _look_up(strings: List[str], index: Any, pos: int) -> str:
@@ -234,10 +283,10 @@ def _look_up(strings: List[str], index: Any, pos: int) -> str:
     return strings[index]
 
 
-def _after(body: bytes, pos: int) -> int:
-    # Only strings and numbers are attributes; of the types without a fixed size these are the long strings.
-    more, pos = length(body, pos)
-    return pos + more
+def _rest(body: bytes, pos: int) -> int:
+    # Size of what has no fixed one. Only strings and numbers are attributes, so it is a long string.
+    more, start = length(body, pos)
+    return start + more - pos
 
 
 def _bounded(spans: int, at: int) -> int:
@@ -248,7 +297,9 @@ def _bounded(spans: int, at: int) -> int:
 
 def _ended(body: bytes, pos: int) -> None:
     if pos != len(body):
-        raise Malformed("the bytes end inside a value" if pos > len(body) else "bytes after the payload", min(pos, len(body)))
+        raise Malformed(
+            "the bytes end inside a value" if pos > len(body) else "bytes after the payload", min(pos, len(body))
+        )
 
 
 def _upper_half(value: Any, high: List[int]) -> None:
@@ -272,7 +323,7 @@ def _add(
         payload.add(Chunk(format, data, head, high[0] if high else 0, ids[0], rows))
 
 
-# -- JSON -----------------------------------------------------------------------------------------------------------------
+# -- JSON
 
 
 def parse_json(data: bytes) -> Any:
@@ -293,12 +344,16 @@ def check_depth(value: Any) -> None:
     """Raise ``ValueError`` where JSON is nested deeper than allowed."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, (dict, list))
-        ] if isinstance(level[0], (dict, list)) else []  # fmt: skip
+        level = (
+            [
+                inner
+                for outer in level
+                for inner in (outer.values() if isinstance(outer, dict) else outer)
+                if isinstance(inner, (dict, list))
+            ]
+            if isinstance(level[0], (dict, list))
+            else []
+        )
         if not level:
             return
     raise Malformed("nested too deeply", 0)
@@ -356,15 +411,21 @@ def _row(span: Dict[str, Any], high: List[int]) -> Row:
             _upper_half(value, high)
     return (
         operation(names[0], names[1], names[2], names[3], kind),
-        nanoseconds(_number(span, "start")), nanoseconds(_number(span, "duration")), 1 if _number(span, "error") else 0,
-        span_id(_number(span, "span_id")), span_id(_number(span, "parent_id")), attributes,
-    )  # fmt: skip
+        nanoseconds(_number(span, "start")),
+        nanoseconds(_number(span, "duration")),
+        1 if _number(span, "error") else 0,
+        span_id(_number(span, "span_id")),
+        span_id(_number(span, "parent_id")),
+        attributes,
+    )
 
 
-# -- reading one span again -----------------------------------------------------------------------------------------------
+# -- reading one span again
 
 
-def raw_spans(format: int, data: bytes, head: Optional[bytes], wanted: Callable[[int], bool]) -> Dict[int, Dict[str, Any]]:
+def raw_spans(
+    format: int, data: bytes, head: Optional[bytes], wanted: Callable[[int], bool]
+) -> Dict[int, Dict[str, Any]]:
     """The wanted spans of a chunk's bytes, by number, with everything they carried and the names of v0.4."""
     if format == JSON:
         return {n: span for n, span in enumerate(json.loads(data.decode("ascii"))) if wanted(n)}
@@ -387,8 +448,16 @@ def _v05_as_v04(span: List[Any], strings: List[str]) -> Dict[str, Any]:
         return strings[index] or "" if index is not None else ""
 
     return {
-        "service": named(span[0]), "name": named(span[1]), "resource": named(span[2]), "trace_id": span[3], "span_id": span[4],
-        "parent_id": span[5], "start": span[6], "duration": span[7], "error": span[8],
+        "service": named(span[0]),
+        "name": named(span[1]),
+        "resource": named(span[2]),
+        "trace_id": span[3],
+        "span_id": span[4],
+        "parent_id": span[5],
+        "start": span[6],
+        "duration": span[7],
+        "error": span[8],
         "meta": {named(key): named(value) for key, value in (span[9] or {}).items()},
-        "metrics": {named(key): value for key, value in (span[10] or {}).items()}, "type": named(span[11]),
-    }  # fmt: skip
+        "metrics": {named(key): value for key, value in (span[10] or {}).items()},
+        "type": named(span[11]),
+    }

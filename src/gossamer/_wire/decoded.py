@@ -8,7 +8,9 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 Value = Union[str, int, float, bool]
 Pair = Tuple[str, Any]  # one attribute; the same pair is often the same object
 Op = Tuple[str, str, str, str, str]  # service, name, resource, type, kind
-Row = Tuple[Op, int, int, int, int, int, List[Pair]]  # op, start (ns), duration (ns), error (0 or 1), span id, parent id, attributes
+Row = Tuple[
+    Op, int, int, int, int, int, List[Pair]
+]  # op, start (ns), duration (ns), error (0 or 1), span id, parent id, attributes
 
 # Formats of a chunk's bytes. Numbers are kept in stores: never reuse one.
 MSGPACK, V05, JSON, OTLP, OTLP_JSON = 1, 2, 3, 4, 5
@@ -18,7 +20,7 @@ _LONGEST_RESOURCE = 1000
 _MASK = (1 << 64) - 1
 _INFINITY = float("inf")
 MAX_SPANS = 250000  # of one payload: what is made of a span is larger than the smallest span's bytes
-_LATEST = (1 << 53) * 1000  # ns; in microseconds this is the last integer that JavaScript holds exactly
+LATEST = (1 << 53) * 1000  # ns; in microseconds this is the last integer that JavaScript holds exactly
 
 
 class Chunk:
@@ -29,7 +31,9 @@ class Chunk:
     def __init__(self, format: int, data: bytes, head: Optional[bytes], high: int, low: int, spans: List[Row]) -> None:
         self.format = format
         self.data = data  # the spans' bytes
-        self.head = head  # bytes shared with other chunks of the payload (the same object), without which data cannot be read
+        self.head = (
+            head  # bytes shared with other chunks of the payload (the same object), without which data cannot be read
+        )
         self.high = high  # upper half of the trace id; 0 if not known
         self.low = low
         self.spans = spans
@@ -79,7 +83,7 @@ def nanoseconds(value: Any) -> int:
     """A time or a duration within what a page can show."""
     if value != value:
         return 0
-    return int(max(0, min(value, _LATEST)))
+    return int(max(0, min(value, LATEST)))
 
 
 def clean(text: str) -> str:

@@ -1,7 +1,7 @@
 """A bounded MessagePack decoder: hostile bytes give ``ValueError`` with an offset, and nothing else.
 
-Lengths are checked against the bytes that are left before anything is allocated, and nesting is bounded. ``skip`` finds the end
-of a value without making it, so that a slice can be cut out of a payload.
+Lengths are checked against the bytes that are left before anything is allocated, and nesting is bounded. ``skip``
+finds the end of a value without making it, so that a slice can be cut out of a payload.
 """
 
 from struct import Struct
@@ -22,9 +22,17 @@ _f64 = Struct(">d").unpack_from
 
 # By first byte: reader of the number that follows, and the size of the whole value.
 NUMBERS: Dict[int, Tuple[Callable[..., Tuple[Any, ...]], int]] = {
-    0xCA: (_f32, 5), 0xCB: (_f64, 9), 0xCC: (Struct(">B").unpack_from, 2), 0xCD: (_u16, 3), 0xCE: (_u32, 5), 0xCF: (_u64, 9),
-    0xD0: (_i8, 2), 0xD1: (_i16, 3), 0xD2: (_i32, 5), 0xD3: (_i64, 9),
-}  # fmt: skip
+    0xCA: (_f32, 5),
+    0xCB: (_f64, 9),
+    0xCC: (Struct(">B").unpack_from, 2),
+    0xCD: (_u16, 3),
+    0xCE: (_u32, 5),
+    0xCF: (_u64, 9),
+    0xD0: (_i8, 2),
+    0xD1: (_i16, 3),
+    0xD2: (_i32, 5),
+    0xD3: (_i64, 9),
+}
 
 
 def _sizes() -> List[int]:

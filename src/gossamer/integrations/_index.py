@@ -6,4 +6,19 @@ if False:
     from typing import Dict, Tuple
 
 MODULES: Dict[str, Tuple[str, ...]] = {
+    "fastapi.applications": ("fastapi",),
+    "fastapi.routing": ("fastapi",),
+    "flask.app": ("flask",),
+    "http.client": ("httplib",),
+    "httpx._client": ("httpx",),
+    "redis.asyncio.client": ("redis",),
+    "redis.asyncio.cluster": ("redis",),
+    "redis.client": ("redis",),
+    "redis.cluster": ("redis",),
+    "requests.sessions": ("requests",),
+    "sqlite3": ("sqlite3",),
+    "sqlite3.dbapi2": ("sqlite3",),
+    "starlette.applications": ("starlette",),
+    "starlette.routing": ("fastapi", "starlette",),
+    "urllib3.connectionpool": ("urllib3",),
 }

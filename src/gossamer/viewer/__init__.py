@@ -1,4 +1,6 @@
-"""``gossamer viewer``: receives traces of Datadog and OpenTelemetry tracers, keeps them, and shows them in a browser."""
+"""``gossamer viewer``: receives traces of Datadog and OpenTelemetry tracers, keeps them, and shows them in a
+browser.
+"""
 
 from gossamer.viewer.app import Viewer, default_folder
 from gossamer.viewer.command import main

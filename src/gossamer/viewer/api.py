@@ -9,15 +9,24 @@ from urllib.parse import parse_qs, unquote
 from gossamer._version import __version__
 from gossamer.viewer import reading, sample
 from gossamer.viewer.details import details
+from gossamer.viewer.facets import Facets
 from gossamer.viewer.http import HTTPError, Request, Response
 from gossamer.viewer.live import Live
-from gossamer.viewer.search import QueryError, Search
+from gossamer.viewer.query import QueryError
+from gossamer.viewer.search import Search
 from gossamer.viewer.security import HEADERS, Guard, Refused
 from gossamer.viewer.status import Counters, now
 from gossamer.viewer.store import QUEUE_BYTES, Store
 
 _STATIC = os.path.join(os.path.dirname(os.path.abspath(__file__)), "static")
-_TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml", ".png": "image/png", ".ico": "image/x-icon"}
+_TYPES = {
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".html": "text/html",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".ico": "image/x-icon",
+}
 
 
 class API:
@@ -30,6 +39,8 @@ class API:
         self._guard = guard
         self._live = live
         self._search = Search(store)
+        self._skeletons = reading.Skeletons(store)
+        self._facets = Facets(store, self._search)
 
     def handle(self, request: Request) -> Response:
         """Answer one request; every answer carries the security headers."""
@@ -64,7 +75,10 @@ class API:
         parameters = {name: values[-1] for name, values in parse_qs(request.query, keep_blank_values=True).items()}
         if method in ("GET", "HEAD"):
             return self._get(request, parts, parameters)
-        changes: Dict[Tuple[str, str], Callable[[], Any]] = {("DELETE", "data"): self._delete, ("POST", "sample"): self._sample}
+        changes: Dict[Tuple[str, str], Callable[[], Any]] = {
+            ("DELETE", "data"): self._delete,
+            ("POST", "sample"): self._sample,
+        }
         change = changes.get((method, "/".join(parts)))
         if change is None:
             raise HTTPError(405 if (method, parts[0]) not in changes else 404, "no such change", close=False)
@@ -81,9 +95,9 @@ class API:
         if name == "traces" and len(parts) == 1:
             return _json(self._search.traces(parameters))
         if name == "facets" and len(parts) == 1:
-            return _json(self._search.facets(parameters))
+            return _json(self._facets.answer(parameters))
         if name == "traces" and len(parts) == 2:
-            return _json(reading.skeleton(self._store, parts[1], _after(parameters)))
+            return _json(self._skeletons.piece(parts[1], _after(parameters)))
         if name == "spans" and len(parts) == 3:
             if not (parts[1].isdigit() and parts[2].isdigit() and len(parts[1]) < 19 and len(parts[2]) < 19):
                 raise ValueError("a span is named by two numbers")
@@ -97,14 +111,33 @@ class API:
         for reason, spans in store.failed.copy().items():
             answer["refused"].setdefault("store", {})[reason] = spans
         if store.overflowed:
-            answer["notes"].append({"text": "too many different resources: the newest are listed by their name", "seen": now(), "count": store.overflowed})
+            answer["notes"].append(
+                {
+                    "text": "too many different resources: the newest are listed by their name",
+                    "seen": now(),
+                    "count": store.overflowed,
+                }
+            )
         if store.database.set_aside:
-            answer["notes"].append({"text": "the data could not be read and was renamed to " + store.database.set_aside, "seen": answer["started"], "count": 1})
+            answer["notes"].append(
+                {
+                    "text": "the data could not be read and was renamed to " + store.database.set_aside,
+                    "seen": answer["started"],
+                    "count": 1,
+                }
+            )
         done = store.last_round
-        answer.update({
-            "version": __version__, "now": now(), "address": self.address, "data": store.folder, "fts": store.database.fts,
-            "queue": {"bytes": store.queued, "limit": QUEUE_BYTES}, "removed": done._asdict() if done else None,
-        })  # fmt: skip
+        answer.update(
+            {
+                "version": __version__,
+                "now": now(),
+                "address": self.address,
+                "data": store.folder,
+                "fts": store.database.fts,
+                "queue": {"bytes": store.queued, "limit": QUEUE_BYTES},
+                "removed": done._asdict() if done else None,
+            }
+        )
         return answer
 
     def _stream(self, request: Request) -> Response:
@@ -133,7 +166,12 @@ class API:
             return _error(404, "path", "no such page")
         path = os.path.realpath(os.path.join(_STATIC, *name.split("/")))
         kind = _TYPES.get(os.path.splitext(path)[1]) or mimetypes.guess_type(path)[0]
-        if not path.startswith(os.path.realpath(_STATIC) + os.sep) or "\0" in name or kind is None or not os.path.isfile(path):
+        if (
+            not path.startswith(os.path.realpath(_STATIC) + os.sep)
+            or "\0" in name
+            or kind is None
+            or not os.path.isfile(path)
+        ):
             return _error(404, "path", "no such file")
         with open(path, "rb") as file:
             data = file.read()

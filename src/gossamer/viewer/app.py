@@ -30,9 +30,9 @@ def default_folder() -> str:
 class Viewer:
     """An embedded collector with a page to look at what it received.
 
-    ``data_dir`` is the folder to keep traces in; ``None`` keeps them in memory. ``keep`` is ``Limits`` or text such as ``"500000,7d"``.
-    ``port`` 0 takes a free one. A ``host`` that other machines can reach needs a ``token``. Raises ``OSError`` where the port is taken,
-    ``ValueError`` for settings that cannot be.
+    ``data_dir`` is the folder to keep traces in; ``None`` keeps them in memory. ``keep`` is ``Limits`` or text such
+    as ``"500000,7d"``. ``port`` 0 takes a free one. A ``host`` that other machines can reach needs a ``token``.
+    Raises ``OSError`` where the port is taken, ``ValueError`` for settings that cannot be.
     """
 
     def __init__(

@@ -18,18 +18,41 @@ from gossamer.viewer.limits import parse_limits
 def parser() -> argparse.ArgumentParser:
     """The options."""
     result = argparse.ArgumentParser(
-        prog="gossamer viewer", description="Receive traces from Datadog and OpenTelemetry tracers and show them in the browser.",
-    )  # fmt: skip
-    result.add_argument("--port", type=int, default=8126, help="port to listen on; 0 takes a free one (default: %(default)s)")
-    result.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
+        prog="gossamer viewer",
+        description="Receive traces from Datadog and OpenTelemetry tracers and show them in the browser.",
+    )
+    result.add_argument(
+        "--port", type=int, default=8126, help="port to listen on; 0 takes a free one (default: %(default)s)"
+    )
+    result.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)"
+    )
     where = result.add_mutually_exclusive_group()
     where.add_argument("--data", metavar="DIR", help="folder to keep traces in (default: {})".format(default_folder()))
     where.add_argument("--memory", action="store_true", help="keep traces in memory; nothing is left on disk")
-    result.add_argument("--keep", default="", metavar="LIMIT", help="spans, bytes, age, or several: 1000000,1GB,7d (the default)")
-    result.add_argument("--forward", metavar="URL", help="pass what is received on to a Datadog Agent and return its answer")
-    result.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="another host name the page may be opened under (NAME or NAME:PORT)")
-    result.add_argument("--allow-origin", action="append", default=[], metavar="ORIGIN", help="an origin whose pages may send traces")
-    result.add_argument("--token", nargs="?", const="", metavar="TOKEN", help="ask for a token before the page is shown; without a value one is made")
+    result.add_argument(
+        "--keep", default="", metavar="LIMIT", help="spans, bytes, age, or several: 1000000,1GB,7d (the default)"
+    )
+    result.add_argument(
+        "--forward", metavar="URL", help="pass what is received on to a Datadog Agent and return its answer"
+    )
+    result.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="another host name the page may be opened under (NAME or NAME:PORT)",
+    )
+    result.add_argument(
+        "--allow-origin", action="append", default=[], metavar="ORIGIN", help="an origin whose pages may send traces"
+    )
+    result.add_argument(
+        "--token",
+        nargs="?",
+        const="",
+        metavar="TOKEN",
+        help="ask for a token before the page is shown; without a value one is made",
+    )
     result.add_argument("--open", action="store_true", help="open the page in a browser")
     return result
 
@@ -55,6 +78,9 @@ def main(argv: Optional[List[str]] = None) -> int:
         if error.errno == errno.EADDRINUSE:
             return _fail(who_listens(options.host, options.port))
         return _fail("cannot listen on {} port {} or use {}: {}".format(options.host, options.port, folder, error))
+    # Decoding and writing keep the interpreter busy; the page's small requests must not wait the usual 5 ms for each
+    # turn.
+    sys.setswitchinterval(0.001)
     ended = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: ended.set())

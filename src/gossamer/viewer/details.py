@@ -4,8 +4,9 @@ import json
 import math
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from gossamer._wire.datadog_decode import raw_spans
-from gossamer._wire.decoded import JSON, MSGPACK, OTLP, OTLP_JSON, V05, Pair
+from gossamer._wire import datadog_decode, otlp_decode
+from gossamer._wire.decoded import JSON, MSGPACK, OTLP, OTLP_JSON, V05
+from gossamer._wire.otlp_json_decode import attributes_of
 from gossamer.viewer.reading import UNKNOWN, Missing, trace_hex
 from gossamer.viewer.schema import FORMAT, unsigned
 from gossamer.viewer.store import Store
@@ -18,7 +19,9 @@ _IDS = frozenset(("trace_id", "span_id", "parent_id", "trace_id_high"))
 def chunk_bytes(store: Store, connection: Any, chunk: int) -> Optional[Tuple[int, bytes, Optional[bytes]]]:
     """Format, bytes and head of a chunk."""
     row = connection.execute(
-        "select c.flags, c.page, c.at, c.len, h.page, h.at, h.len from chunk c left join chunk h on h.id = c.head where c.id = ? and c.trace is not null", (chunk,)
+        "select c.flags, c.page, c.at, c.len, h.page, h.at, h.len from chunk c left join chunk h on h.id = c.head "
+        "where c.id = ? and c.trace is not null",
+        (chunk,),
     ).fetchone()
     if row is None:
         return None
@@ -36,8 +39,19 @@ def spans_of(store: Store, connection: Any, chunk: int, wanted: Callable[[int], 
     return {n: normal(format, raw) for n, raw in raw_spans(format, data, head, wanted).items()}
 
 
+def raw_spans(
+    format: int, data: bytes, head: Optional[bytes], wanted: Callable[[int], bool]
+) -> Dict[int, Dict[str, Any]]:
+    """The wanted spans of a chunk's bytes in the shape of their protocol."""
+    if format in (OTLP, OTLP_JSON):
+        return otlp_decode.raw_spans(format, data, head, wanted)
+    return datadog_decode.raw_spans(format, data, head, wanted)
+
+
 def normal(format: int, raw: Dict[str, Any]) -> Dict[str, Any]:
     """A span of any protocol as attributes, events, links, status and its raw form."""
+    if format in (OTLP, OTLP_JSON):
+        return _normal_otlp(raw)
     attributes: Dict[str, Any] = {}
     attributes.update(_strings(raw.get("meta")))
     attributes.update(_strings(raw.get("metrics")))
@@ -47,28 +61,62 @@ def normal(format: int, raw: Dict[str, Any]) -> Dict[str, Any]:
     links = _links(attributes, raw.get("span_links"))
     message = attributes.get("error.message") or attributes.get("error.msg") or ""
     return {
-        "attributes": attributes, "resource_attributes": {}, "scope": None, "events": events, "links": links, "raw": raw,
-        "status": {"code": "error" if raw.get("error") else "unset", "message": str(message) if raw.get("error") else ""},
+        "attributes": attributes,
+        "resource_attributes": {},
+        "scope": None,
+        "events": events,
+        "links": links,
+        "raw": raw,
+        "status": {
+            "code": "error" if raw.get("error") else "unset",
+            "message": str(message) if raw.get("error") else "",
+        },
         "exact": (raw.get("start") or 0, raw.get("duration") or 0),
-    }  # fmt: skip
+    }
+
+
+def _normal_otlp(raw: Dict[str, Any]) -> Dict[str, Any]:
+    status, scope = raw.get("status") or {}, raw.get("scope") or {}
+    start, end = int(raw.get("startTimeUnixNano") or 0), int(raw.get("endTimeUnixNano") or 0)
+    code = {1: "ok", 2: "error", "STATUS_CODE_OK": "ok", "STATUS_CODE_ERROR": "error"}.get(status.get("code"), "unset")
+    return {
+        "attributes": attributes_of(raw.get("attributes")),
+        "resource_attributes": attributes_of((raw.get("resource") or {}).get("attributes")),
+        "scope": {"name": scope.get("name") or "", "version": scope.get("version") or ""}
+        if scope.get("name")
+        else None,
+        "events": [
+            {
+                "name": event.get("name") or "",
+                "time": int(event.get("timeUnixNano") or 0) / 1000,
+                "attributes": attributes_of(event.get("attributes")),
+            }
+            for event in raw.get("events") or ()
+        ],
+        "links": [
+            {
+                "trace": str(link.get("traceId") or ""),
+                "span": str(link.get("spanId") or ""),
+                "attributes": attributes_of(link.get("attributes")),
+            }
+            for link in raw.get("links") or ()
+        ],
+        "raw": raw,
+        "status": {"code": code, "message": str(status.get("message") or "")},
+        "exact": (start, max(0, end - start)),
+    }
 
 
 def searchable(span: Dict[str, Any]) -> Dict[str, Any]:
     """The attributes that a search looks at: the resource's, the span's, and those of exceptions."""
     result = dict(span["resource_attributes"])
+    if span["scope"]:
+        result["otel.scope.name"] = span["scope"]["name"]
     for event in span["events"]:
         if event["name"] == "exception":
             result.update(event["attributes"])
     result.update(span["attributes"])
     return result
-
-
-def pairs(span: Dict[str, Any]) -> List[Pair]:
-    """The same as pairs, values that are not plain as JSON."""
-    return [
-        (key, value if isinstance(value, (str, int, float, bool)) else json.dumps(value, default=str))
-        for key, value in searchable(span).items()
-    ]
 
 
 def _strings(value: Any) -> Dict[str, Any]:
@@ -95,7 +143,9 @@ def _events(attributes: Dict[str, Any], native: Any) -> List[Dict[str, Any]]:
     for event in source:
         if isinstance(event, dict):
             inner = {key: _native(value) for key, value in _strings(event.get("attributes")).items()}
-            result.append({"name": str(event.get("name", "")), "time": _micros(event.get("time_unix_nano")), "attributes": inner})
+            result.append(
+                {"name": str(event.get("name", "")), "time": _micros(event.get("time_unix_nano")), "attributes": inner}
+            )
     return result
 
 
@@ -114,10 +164,13 @@ def _links(attributes: Dict[str, Any], native: Any) -> List[Dict[str, Any]]:
     result = []
     for link in native if isinstance(native, list) else _json_list(attributes.get("_dd.span_links")):
         if isinstance(link, dict):
-            result.append({
-                "trace": _hex(link.get("trace_id"), 32, link.get("trace_id_high")), "span": _hex(link.get("span_id"), 16, None),
-                "attributes": _strings(link.get("attributes")),
-            })  # fmt: skip
+            result.append(
+                {
+                    "trace": _hex(link.get("trace_id"), 32, link.get("trace_id_high")),
+                    "span": _hex(link.get("span_id"), 16, None),
+                    "attributes": _strings(link.get("attributes")),
+                }
+            )
     return result
 
 
@@ -133,9 +186,10 @@ def details(store: Store, chunk: int, n: int, full: bool = False) -> Dict[str, A
     """The answer of ``/api/spans/{chunk}/{n}``."""
     with store.database.read() as connection:
         row = connection.execute(
-            "select s.op, s.start, s.dur, s.err, s.id, s.parent, t.hi, t.lo, c.flags from span s join chunk c on c.id = s.chunk "
-            "join trace t on t.id = c.trace where s.chunk = ? and s.n = ?", (chunk, n),
-        ).fetchone()  # fmt: skip
+            "select s.op, s.start, s.dur, s.err, s.id, s.parent, t.hi, t.lo, c.flags from span s "
+            "join chunk c on c.id = s.chunk join trace t on t.id = c.trace where s.chunk = ? and s.n = ?",
+            (chunk, n),
+        ).fetchone()
         found = chunk_bytes(store, connection, chunk) if row else None
     if row is None or found is None:
         raise Missing("this span is not here")
@@ -145,13 +199,27 @@ def details(store: Store, chunk: int, n: int, full: bool = False) -> Dict[str, A
     truncated: List[str] = []
     start, duration = span.pop("exact")
     shown: Dict[str, Any] = _shown(span, "", truncated, full)
-    shown.update({
-        "chunk": chunk, "n": n, "trace": trace_hex(row[6], row[7]), "span": "{:016x}".format(unsigned(row[4])),
-        "parent": "{:016x}".format(unsigned(row[5])) if row[5] else None,
-        "service": op[0], "name": op[1], "resource": op[2], "type": op[3], "kind": op[4],
-        "start": start / 1000 if start else row[1], "dur": duration / 1000 if start else row[2], "error": bool(row[3]),
-        "protocol": _PROTOCOLS.get(format, "?"), "exception": _exception(shown), "truncated": truncated, "size": len(json.dumps(span["raw"], default=repr)),
-    })  # fmt: skip
+    shown.update(
+        {
+            "chunk": chunk,
+            "n": n,
+            "trace": trace_hex(row[6], row[7]),
+            "span": "{:016x}".format(unsigned(row[4])),
+            "parent": "{:016x}".format(unsigned(row[5])) if row[5] else None,
+            "service": op[0],
+            "name": op[1],
+            "resource": op[2],
+            "type": op[3],
+            "kind": op[4],
+            "start": start / 1000 if start else row[1],
+            "dur": duration / 1000 if start else row[2],
+            "error": bool(row[3]),
+            "protocol": _PROTOCOLS.get(format, "?"),
+            "exception": _exception(shown),
+            "truncated": truncated,
+            "size": len(json.dumps(span["raw"], default=repr)),
+        }
+    )
     return shown
 
 
@@ -159,16 +227,22 @@ def _exception(span: Dict[str, Any]) -> Optional[Dict[str, Any]]:
     for event in reversed(span["events"]):
         if event["name"] == "exception":
             found = event["attributes"]
-            return {part: found.get("exception." + name, "") for part, name in (("type", "type"), ("message", "message"), ("stack", "stacktrace"))}
+            return {
+                part: found.get("exception." + name, "")
+                for part, name in (("type", "type"), ("message", "message"), ("stack", "stacktrace"))
+            }
     found = span["attributes"]
     result = {
-        "type": found.get("error.type", ""), "message": found.get("error.message", found.get("error.msg", "")), "stack": found.get("error.stack", ""),
-    }  # fmt: skip
+        "type": found.get("error.type", ""),
+        "message": found.get("error.message", found.get("error.msg", "")),
+        "stack": found.get("error.stack", ""),
+    }
     return result if any(result.values()) else None
 
 
 def _shown(value: Any, path: str, truncated: List[str], full: bool) -> Any:
-    # What JSON and JavaScript can hold: no NaN, ids and large integers as text, long text cut unless all of it is asked for.
+    # What JSON and JavaScript can hold: no NaN, ids and large integers as text, long text cut unless all of it is
+    # asked for.
     if isinstance(value, str):
         if len(value) > SHOWN and not full:
             truncated.append(path)

@@ -1,7 +1,7 @@
 """A small HTTP/1.1 server: threads, bounded in every direction, with what ``http.server`` does not have.
 
-Chunked bodies, gzip and deflate with a bound on what they inflate to, keep-alive, a limit on connections where the longest idle one makes
-room, and an end to clients that make no progress.
+Chunked bodies, gzip and deflate with a bound on what they inflate to, keep-alive, a limit on connections where the
+longest idle one makes room, and an end to clients that make no progress.
 """
 
 import socket
@@ -22,11 +22,29 @@ IDLE = 120.0  # seconds between requests
 LONGEST = 180.0  # seconds for one request to arrive
 
 _REASONS = {
-    200: "OK", 202: "Accepted", 204: "No Content", 302: "Found", 304: "Not Modified", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden",
-    404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout", 411: "Length Required", 413: "Content Too Large",
-    415: "Unsupported Media Type", 421: "Misdirected Request", 429: "Too Many Requests", 431: "Request Header Fields Too Large",
-    500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 505: "HTTP Version Not Supported",
-}  # fmt: skip
+    200: "OK",
+    202: "Accepted",
+    204: "No Content",
+    302: "Found",
+    304: "Not Modified",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    411: "Length Required",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    421: "Misdirected Request",
+    429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
+}
 
 
 class HTTPError(Exception):
@@ -48,7 +66,9 @@ class Request:
 
     __slots__ = ("_connection", "headers", "method", "path", "query", "read", "version", "wire")
 
-    def __init__(self, connection: "Connection", method: str, target: str, version: str, headers: Dict[str, str]) -> None:
+    def __init__(
+        self, connection: "Connection", method: str, target: str, version: str, headers: Dict[str, str]
+    ) -> None:
         self._connection = connection
         self.method = method
         self.path, _, self.query = target.partition("?")
@@ -77,7 +97,11 @@ class Response:
     __slots__ = ("body", "headers", "parts", "status")
 
     def __init__(
-        self, status: int = 200, body: bytes = b"", headers: Optional[Dict[str, str]] = None, parts: Optional[Iterable[bytes]] = None
+        self,
+        status: int = 200,
+        body: bytes = b"",
+        headers: Optional[Dict[str, str]] = None,
+        parts: Optional[Iterable[bytes]] = None,
     ) -> None:
         self.status = status
         self.body = body
@@ -95,7 +119,11 @@ def inflate(raw: bytes, encoding: str) -> bytes:
         return raw
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise HTTPError(415, "content encoding {!r} is not supported".format(encoding[:40]), close=False)
-    bits = 31 if "gzip" in encoding else (15 if raw[:1] and raw[0] & 15 == 8 and int.from_bytes(raw[:2], "big") % 31 == 0 else -15)
+    bits = (
+        31
+        if "gzip" in encoding
+        else (15 if raw[:1] and raw[0] & 15 == 8 and int.from_bytes(raw[:2], "big") % 31 == 0 else -15)
+    )
     result: List[bytes] = []
     left = MAX_INFLATED
     try:
@@ -267,7 +295,9 @@ class Connection:
         self._sock.close()
 
     def end(self) -> None:
-        """Close after an error, with a little patience for a client that still sends: a reset would take our answer from it."""
+        """Close after an error, with a little patience for a client that still sends: a reset would take our answer
+        from it.
+        """
         try:
             self._sock.shutdown(socket.SHUT_WR)
             self._sock.settimeout(0.5)
@@ -346,7 +376,9 @@ class Server:
                     self._connections.pop(oldest, None)
             full = len(self._connections) >= MAX_CONNECTIONS
             if not full:
-                thread = threading.Thread(target=self._serve, args=(connection,), name="gossamer-viewer-client", daemon=True)
+                thread = threading.Thread(
+                    target=self._serve, args=(connection,), name="gossamer-viewer-client", daemon=True
+                )
                 self._connections[connection] = thread
         if full:
             self._refuse(connection, HTTPError(503, "{} connections are open".format(MAX_CONNECTIONS)))
@@ -389,7 +421,9 @@ class Server:
         except Exception:
             _log.get("viewer").exception("viewer: %s %s failed", request.method, request.path)
             response = _plain(HTTPError(500, "the viewer failed; its log says why"))
-        if not request.read and (request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers):
+        if not request.read and (
+            request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+        ):
             # A body that nobody wanted is read, within bounds, so that the next request can be found.
             connection.read_body(request)
         connection.answer(response, keep, request.method == "HEAD")
@@ -404,5 +438,3 @@ class Server:
 
 def _plain(error: HTTPError) -> Response:
     return Response(error.status, (error.message + "\n").encode("utf-8"), {"Content-Type": "text/plain; charset=utf-8"})
-
-

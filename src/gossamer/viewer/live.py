@@ -23,7 +23,7 @@ class Live:
         self._store = store
         self._rate = rate
         self._changed = threading.Condition()
-        self._touched: "OrderedDict[int, int]" = OrderedDict()  # trace -> number of the event it came with
+        self._touched: OrderedDict[int, int] = OrderedDict()  # trace -> number of the event it came with
         self._number = int(time.time() * 1000)  # ids of an earlier run are in the past
         self._first = self._number
         self._forgot = self._number
@@ -82,8 +82,7 @@ class Live:
                 if number <= seen:
                     yield b": beat\n\n"
                     continue
-                for event in self._since(seen, number):
-                    yield event
+                yield from self._since(seen, number)
                 seen = number
                 self._pause()
         finally:
@@ -116,8 +115,16 @@ class Live:
 
     def _counts(self) -> Dict[str, Any]:
         store = self._store
-        return {"spans": store.spans, "traces": store.traces, "bytes": store.bytes, "oldest": store.oldest(), "rate": self._rate()}
+        return {
+            "spans": store.spans,
+            "traces": store.traces,
+            "bytes": store.bytes,
+            "oldest": store.oldest(),
+            "rate": self._rate(),
+        }
 
     @staticmethod
     def _event(name: str, data: Dict[str, Any], number: int) -> bytes:
-        return "id: {}\nevent: {}\ndata: {}\n\n".format(number, name, json.dumps(data, separators=(",", ":"))).encode("ascii")
+        return "id: {}\nevent: {}\ndata: {}\n\n".format(number, name, json.dumps(data, separators=(",", ":"))).encode(
+            "ascii"
+        )

@@ -1,7 +1,7 @@
 """The page log: the bytes of payloads as they came, in pages of 64 KB.
 
-A page is rewritten plain in each transaction while it is open, so that a killed process loses nothing that was committed, and
-deflated once when it is full.
+A page is rewritten plain in each transaction while it is open, so that a killed process loses nothing that was
+committed, and deflated once when it is full.
 """
 
 import sqlite3
@@ -51,14 +51,16 @@ class PageWriter:
             self._dirty = False
 
     def _store(self, format: int, raw: int, data: bytes) -> None:
-        self._connection.execute("insert or replace into page (id, format, raw, data) values (?, ?, ?, ?)", (self._id, format, raw, data))
+        self._connection.execute(
+            "insert or replace into page (id, format, raw, data) values (?, ?, ?, ?)", (self._id, format, raw, data)
+        )
 
 
 class PageCache:
     """Pages that were read lately, for a search opens the same ones again and again."""
 
     def __init__(self, pages: int = 32) -> None:
-        self._pages: "OrderedDict[int, bytes]" = OrderedDict()
+        self._pages: OrderedDict[int, bytes] = OrderedDict()
         self._most = pages
         self._lock = threading.Lock()
 

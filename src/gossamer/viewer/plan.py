@@ -1,7 +1,7 @@
 """From a query's tree to SQL over the narrow rows of a stretch of chunks, and to a check of what SQL cannot see.
 
-The SQL never leaves out a span that matches; where it lets others through (attributes are found by chunk, and by a hash) the plan
-is not exact, and each candidate is checked by its attributes. All literals are numbers.
+The SQL never leaves out a span that matches; where it lets others through (attributes are found by chunk, and by a
+hash) the plan is not exact, and each candidate is checked by its attributes. All literals are numbers.
 """
 
 import sqlite3
@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
 from gossamer._wire.decoded import Op
 from gossamer.viewer import query as q
 from gossamer.viewer.schema import CHUNK_N_PLUS_ONE, FIND_CHUNKS, find_tables, signed
-from gossamer.viewer.tokens import SKIPPED, indexed, key_token, pair_token, plain, word_token
+from gossamer.viewer.tokens import SKIPPED, indexed, key_token, pair_token, plain, word_token, words, wordy
 
 _NOTHING, _ALL = "0", "1"
 
@@ -47,6 +47,7 @@ class Plan:
         self._fts = fts
         self._sets: Dict[int, Tuple[Set[int], int]] = {}
         self.exact = _exact(node)
+        self._facts = [leaf for leaf in _leaves(node) if _told_by_sql(leaf)]
         self.index = self._index()
 
     def _index(self) -> str:
@@ -56,7 +57,12 @@ class Plan:
             if isinstance(item, q.Failed):
                 return "err"
         for item in items:
-            if isinstance(item, q.Number) and item.column == "dur" and not item.trace and (item.range.low or 0) >= 100000:
+            if (
+                isinstance(item, q.Number)
+                and item.column == "dur"
+                and not item.trace
+                and (item.range.low or 0) >= 100000
+            ):
                 return "slow"
         return ""
 
@@ -70,7 +76,12 @@ class Plan:
         if self.index and stretch.chunks is None:
             source = "span s indexed by span_" + self.index
             parts.append("s.err" if self.index == "err" else "s.dur >= 100000")
-        return "select s.chunk, s.n, s.op, s.err from {} where {} order by s.chunk desc, s.n".format(source, " and ".join(parts))
+        columns = ["s.chunk", "s.n", "s.op", "s.err"]
+        if not self.exact:
+            columns += [self._sql(node, stretch, over=True) for node in self._facts]
+        return "select {} from {} where {} order by s.chunk desc, s.n".format(
+            ", ".join(columns), source, " and ".join(parts)
+        )
 
     def _sql(self, node: q.Node, stretch: Stretch, over: bool) -> str:
         # `over`: a condition that lets too much through is fine; under a Not it must let through too little, and so on.
@@ -93,14 +104,20 @@ class Plan:
             if not node.trace:
                 return "(s.id = {})".format(signed(node.low))
             more = "" if not node.high else " and t.hi in (0, {})".format(signed(node.high))
-            return "(s.chunk in (select c.id from trace t join chunk c on c.trace = t.id where t.lo = {}{}))".format(signed(node.low), more)
+            return "(s.chunk in (select c.id from trace t join chunk c on c.trace = t.id where t.lo = {}{}))".format(
+                signed(node.low), more
+            )
         if isinstance(node, q.Repeats):
-            return "(s.chunk in (select c.id from chunk c where {} and c.flags & {}))".format(stretch.sql("c.id"), CHUNK_N_PLUS_ONE)
+            return "(s.chunk in (select c.id from chunk c where {} and c.flags & {}))".format(
+                stretch.sql("c.id"), CHUNK_N_PLUS_ONE
+            )
         if isinstance(node, q.Words):
             operations = self._in_operations(node, "s.op")
             if not over:
                 return operations
-            return _join([operations, self._tokens([word_token(word) for word in node.words], stretch)], "or", _NOTHING, _ALL)
+            return _join(
+                [operations, self._tokens([word_token(word) for word in node.words], stretch)], "or", _NOTHING, _ALL
+            )
         assert isinstance(node, q.Attribute)
         return self._attribute(node, stretch) if over else _NOTHING
 
@@ -123,7 +140,9 @@ class Plan:
         return found
 
     def _by_trace(self, condition: str, stretch: Stretch) -> str:
-        return "(s.chunk in (select c.id from chunk c join trace t on t.id = c.trace where {} and {}))".format(stretch.sql("c.id"), condition)
+        return "(s.chunk in (select c.id from chunk c join trace t on t.id = c.trace where {} and {}))".format(
+            stretch.sql("c.id"), condition
+        )
 
     def _attribute(self, node: q.Attribute, stretch: Stretch) -> str:
         if node.key in SKIPPED:
@@ -142,25 +161,23 @@ class Plan:
         for table in self._tables:
             if first <= table <= last:
                 rows = self._connection.execute(
-                    "select rowid from find_{0} where find_{0} match ? and {1}".format(table, stretch.sql("rowid")), (" AND ".join(tokens),)
+                    "select rowid from find_{0} where find_{0} match ? and {1}".format(table, stretch.sql("rowid")),
+                    (" AND ".join(tokens),),
                 )
                 found += [row[0] for row in rows]
         return "(s.chunk in ({}))".format(_numbers(found)) if found else _NOTHING
 
-    def check(self, op: Op, attributes: Dict[str, Any], facts: Dict[str, bool]) -> bool:
-        """Whether a candidate matches. ``facts`` answers the conditions that SQL alone can tell, by their SQL."""
-        return _check(self._node, op, attributes, facts)
-
-    def facts(self, stretch: Stretch) -> Dict[str, str]:
-        """SQL of the conditions that depend on neither operation nor attributes, by the node's name in ``check``."""
-        result: Dict[str, str] = {}
-        for node in _leaves(self._node):
-            if not isinstance(node, (q.Attribute, q.Words)) and not (isinstance(node, q.Operation) and not node.root):
-                result[str(id(node))] = self._sql(node, stretch, over=True)
-        return result
+    def check(self, op: Op, attributes: Dict[str, Any], facts: Tuple[Any, ...]) -> bool:
+        """Whether a candidate matches; ``facts`` is what its row holds after the first four columns."""
+        return _check(self._node, op, attributes, {id(node): bool(fact) for node, fact in zip(self._facts, facts)})
 
 
-def _check(node: q.Node, op: Op, attributes: Dict[str, Any], facts: Dict[str, bool]) -> bool:
+def _told_by_sql(node: q.Node) -> bool:
+    # Conditions that depend on neither the operation alone nor the attributes.
+    return not isinstance(node, (q.Attribute, q.Words)) and not (isinstance(node, q.Operation) and not node.root)
+
+
+def _check(node: q.Node, op: Op, attributes: Dict[str, Any], facts: Dict[int, bool]) -> bool:
     if isinstance(node, q.And):
         return all([_check(item, op, attributes, facts) for item in node.items])
     if isinstance(node, q.Or):
@@ -173,12 +190,10 @@ def _check(node: q.Node, op: Op, attributes: Dict[str, Any], facts: Dict[str, bo
         return node.in_operation(op) or _has_words(node, attributes)
     if isinstance(node, q.Operation) and not node.root:
         return node.matches(op)
-    return facts[str(id(node))]
+    return facts[id(node)]
 
 
 def _has_words(node: q.Words, attributes: Dict[str, Any]) -> bool:
-    from gossamer.viewer.tokens import words, wordy
-
     for key, value in attributes.items():
         if wordy(key):
             there = words(plain(value))

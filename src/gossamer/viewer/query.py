@@ -13,10 +13,16 @@ LONGEST = 2000
 DEEPEST = 30
 
 OPERATION_FIELDS = {"service": 0, "name": 1, "resource": 2, "type": 3, "kind": 4}
-ALIASES = {"env": ("env", "deployment.environment.name", "deployment.environment"), "version": ("version", "service.version")}
+ALIASES = {
+    "env": ("env", "deployment.environment.name", "deployment.environment"),
+    "version": ("version", "service.version"),
+}
 TRACE_FIELDS = {"trace.duration": "dur", "trace.spans": "spans", "trace.errors": "errors"}
 _FIELDS = sorted(
-    list(OPERATION_FIELDS) + list(ALIASES) + list(TRACE_FIELDS) + ["status", "duration", "trace", "span", "root", "has", "@attribute"]
+    list(OPERATION_FIELDS)
+    + list(ALIASES)
+    + list(TRACE_FIELDS)
+    + ["status", "duration", "trace", "span", "root", "has", "@attribute"]
 )
 _UNITS = {"ns": 0.001, "us": 1.0, "µs": 1.0, "μs": 1.0, "ms": 1e3, "s": 1e6, "m": 60e6, "min": 60e6, "h": 3600e6}
 _NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE)
@@ -259,7 +265,12 @@ class _Parser:
                 raise QueryError("expected root:{}:VALUE".format(word), self.pos)
         field = word.lower() if not word.startswith("@") else word
         if not field.startswith("@") and field not in _FIELDS:
-            raise QueryError("there is no field {!r}; the fields are {}. Put quotes around text with a colon".format(word, ", ".join(_FIELDS)), start)
+            raise QueryError(
+                "there is no field {!r}; the fields are {}. Put quotes around text with a colon".format(
+                    word, ", ".join(_FIELDS)
+                ),
+                start,
+            )
         self.pos += 1
         at = self.pos
         quoted = self.text.startswith('"', at)
@@ -304,7 +315,9 @@ def _text(value: str, quoted: bool) -> Text:
     if quoted or "*" not in value:
         return Text(value, None)
     parts = [re.escape(part) for part in re.sub(r"\*+", "*", value).split("*")]
-    return Text(value, re.compile("".join([parts[0]] + [".*?" + part for part in parts[1:]]) + r"\Z", re.IGNORECASE | re.DOTALL))
+    return Text(
+        value, re.compile("".join([parts[0]] + [".*?" + part for part in parts[1:]]) + r"\Z", re.IGNORECASE | re.DOTALL)
+    )
 
 
 def _term(field: str, value: str, at: int, quoted: bool, root: bool) -> Node:

@@ -33,17 +33,30 @@ def list_row(row: Tuple[Any, ...], operations: Dict[int, Op], match: Optional[Di
     return {
         "trace": trace_hex(high, low),
         "root": {
-            "service": op[0], "name": op[1], "resource": op[2], "type": op[3], "kind": op[4], "complete": bool(flags & ROOTED),
+            "service": op[0],
+            "name": op[1],
+            "resource": op[2],
+            "type": op[3],
+            "kind": op[4],
+            "complete": bool(flags & ROOTED),
         },
-        "start": start, "dur": duration, "spans": spans, "errors": errors, "services": json.loads(services), "pinned": bool(pinned),
-        "flags": ["n+1"] if flags & N_PLUS_ONE else [], "match": match,
-    }  # fmt: skip
+        "start": start,
+        "dur": duration,
+        "spans": spans,
+        "errors": errors,
+        "services": json.loads(services),
+        "pinned": bool(pinned),
+        "flags": ["n+1"] if flags & N_PLUS_ONE else [],
+        "match": match,
+    }
 
 
 def rows_by_id(connection: sqlite3.Connection, ids: Iterable[int], operations: Dict[int, Op]) -> List[Dict[str, Any]]:
     """List rows of traces, newest first."""
     numbers = ",".join([str(number) for number in ids])
-    found = connection.execute("select {} from trace where id in ({}) order by id desc".format(COLUMNS, numbers)).fetchall()
+    found = connection.execute(
+        "select {} from trace where id in ({}) order by id desc".format(COLUMNS, numbers)
+    ).fetchall()
     return [list_row(row, operations) for row in found]
 
 
@@ -65,72 +78,107 @@ def find_trace(connection: sqlite3.Connection, text: str) -> Tuple[Any, ...]:
     raise Missing("no trace with this id is here")
 
 
-def skeleton(store: Store, text: str, after: Tuple[int, int] = (0, -1)) -> Dict[str, Any]:
-    """A piece of a trace in columns, beginning after the given chunk and number."""
-    operations = store.operations
-    with store.database.read() as connection:
-        row = find_trace(connection, text)
-        chunks = [chunk for (chunk,) in connection.execute("select id from chunk where trace = ? order by id", (row[0],))]
-        ids: List[int] = []
-        parents: List[int] = []
+class Structure:
+    """Who is whose parent in a trace, by row number. Where an id comes twice, the first is meant."""
+
+    def __init__(self, connection: sqlite3.Connection, chunks: List[int]) -> None:
+        self.ids: List[int] = []
+        self.parents: List[int] = []
+        self.first: Dict[int, int] = {}  # chunk -> its first row
+        self.row_of: Dict[int, int] = {}
         for chunk in chunks:
+            self.first[chunk] = len(self.ids)
             found = connection.execute("select id, parent from span where chunk = ? order by n", (chunk,)).fetchall()
-            ids += [pair[0] for pair in found]
-            parents += [pair[1] for pair in found]
-        piece: List[Tuple[Any, ...]] = []
-        for chunk in chunks:
-            if chunk >= after[0] and len(piece) <= PIECE:
-                piece += connection.execute(
-                    "select chunk, n, op, start, dur, err from span where chunk = ? and n > ? order by n limit ?",
-                    (chunk, after[1] if chunk == after[0] else -1, PIECE + 1 - len(piece)),
-                ).fetchall()
-        first = connection.execute(
-            "select count(*) from span where chunk in (select id from chunk where trace = ? and id < ?)", (row[0], after[0])
-        ).fetchone()[0] + connection.execute("select count(*) from span where chunk = ? and n <= ? and chunk in (select id from chunk where trace = ?)", after + (row[0],)).fetchone()[0]
-    more = len(piece) > PIECE
-    piece = piece[:PIECE]
-    result = _columns(piece, operations, row[4])
-    result["err"] = [first + index for index, error in enumerate(result.pop("error")) if error]
-    result.update(_structure(ids, parents, first, len(piece)))
-    last = "{}.{}".format(piece[-1][0], piece[-1][1]) if piece else "{}.{}".format(*after)
-    result.update(
-        trace=trace_hex(row[1], row[2]), total=len(ids), first=first, last=last, next=last if more else None, summary=list_row(row, operations)
-    )
-    return result
+            self.ids += [pair[0] for pair in found]
+            self.parents += [pair[1] for pair in found]
+        keep = self.row_of.setdefault
+        for row, number in enumerate(self.ids):
+            keep(number, row)
+
+    def piece(self, first: int, count: int) -> Dict[str, Any]:
+        """The columns of a piece that depend on the whole trace."""
+        end = first + count
+        row_of, parents, ids = self.row_of, self.parents, self.ids
+        parent = [row_of.get(number, -1) for number in parents[first:end]]
+        orphans = [first + index for index, number in enumerate(parents[first:end]) if number and parent[index] < 0]
+        duplicates = [row for row in range(first, end) if row_of[ids[row]] != row]
+        adopters = [row_of.get(number, -1) for number in parents[:first]]
+        adopted = [(row, adopter) for row, adopter in enumerate(adopters) if first <= adopter < end]
+        return {"parent": parent, "orphans": orphans, "duplicates": duplicates, "adopted": adopted}
 
 
-def _columns(piece: List[Tuple[Any, ...]], operations: Dict[int, Op], base: int) -> Dict[str, Any]:
+class Skeletons:
+    """Traces in columns; remembers the structure of large ones while their pieces are fetched."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: List[Tuple[Tuple[int, ...], Structure]] = []
+
+    def _structure(self, connection: sqlite3.Connection, trace: int, chunks: List[int], spans: int) -> Structure:
+        key = (trace, spans) + tuple(chunks)
+        for known, structure in self._known:
+            if known == key:
+                return structure
+        structure = Structure(connection, chunks)
+        if spans > PIECE:
+            self._known = self._known[-1:] + [(key, structure)]
+        return structure
+
+    def piece(self, text: str, after: Tuple[int, int] = (0, -1)) -> Dict[str, Any]:
+        """A piece of a trace, beginning after the given chunk and number."""
+        operations = self._store.operations
+        with self._store.database.read() as connection:
+            row = find_trace(connection, text)
+            chunks = [c for (c,) in connection.execute("select id from chunk where trace = ? order by id", (row[0],))]
+            structure = self._structure(connection, row[0], chunks, row[6])
+            piece: List[Tuple[Any, ...]] = []
+            for chunk in chunks:
+                if chunk >= after[0] and len(piece) <= PIECE:
+                    piece += connection.execute(
+                        "select chunk, n, op, start, dur, err from span where chunk = ? and n > ? order by n limit ?",
+                        (chunk, after[1] if chunk == after[0] else -1, PIECE + 1 - len(piece)),
+                    ).fetchall()
+        more = len(piece) > PIECE
+        piece = piece[:PIECE]
+        first = structure.first[piece[0][0]] + piece[0][1] if piece else len(structure.ids)
+        result = _columns(piece, operations, row[4], first)
+        result.update(structure.piece(first, len(piece)))
+        last = "{}.{}".format(piece[-1][0], piece[-1][1]) if piece else "{}.{}".format(*after)
+        result.update(
+            trace=trace_hex(row[1], row[2]),
+            total=len(structure.ids),
+            first=first,
+            last=last,
+            next=last if more else None,
+            summary=list_row(row, operations),
+        )
+        return result
+
+
+def _columns(piece: List[Tuple[Any, ...]], operations: Dict[int, Op], base: int, first: int) -> Dict[str, Any]:
     columns: List[Any] = [list(column) for column in zip(*piece)] or [[], [], [], [], [], []]
     chunk, n, op, start, duration, error = columns
     names = {number: index for index, number in enumerate(dict.fromkeys(op))}
     return {
-        "base": base, "ops": [operations.get(number, UNKNOWN) for number in names], "op": [names[number] for number in op],
-        "start": [value - base for value in start], "dur": duration, "error": error, "chunk": chunk, "n": n,
-    }  # fmt: skip
-
-
-def _structure(ids: List[int], parents: List[int], first: int, count: int) -> Dict[str, Any]:
-    # Row numbers of parents. Where an id comes twice, the first is meant.
-    row_of: Dict[int, int] = {}
-    keep = row_of.setdefault
-    for row, number in enumerate(ids):
-        keep(number, row)
-    end = first + count
-    parent = [row_of.get(number, -1) for number in parents[first:end]]
-    orphans = [first + index for index, number in enumerate(parents[first:end]) if number and parent[index] < 0]
-    duplicates = [row for row in range(first, end) if row_of[ids[row]] != row]
-    adopted: List[Tuple[int, int]] = []
-    for row in range(first):
-        adopter = row_of.get(parents[row], -1)
-        if first <= adopter < end:
-            adopted.append((row, adopter))
-    return {"parent": parent, "orphans": orphans, "duplicates": duplicates, "adopted": adopted}
+        "base": base,
+        "ops": [operations.get(number, UNKNOWN) for number in names],
+        "op": [names[number] for number in op],
+        "start": [value - base for value in start],
+        "dur": duration,
+        "err": [first + index for index, failed in enumerate(error) if failed],
+        "chunk": chunk,
+        "n": n,
+    }
 
 
 def oldest_and_limits(store: Store) -> Dict[str, Any]:
     """What the status bar shows."""
     limits = store.limits
     return {
-        "spans": store.spans, "traces": store.traces, "chunks": store.chunks, "bytes": store.bytes, "oldest": store.oldest(),
+        "spans": store.spans,
+        "traces": store.traces,
+        "chunks": store.chunks,
+        "bytes": store.bytes,
+        "oldest": store.oldest(),
         "limits": {"spans": limits.spans, "bytes": limits.bytes, "age": limits.age * 1000000},
-    }  # fmt: skip
+    }

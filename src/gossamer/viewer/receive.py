@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import threading
 from typing import Callable, Dict, Optional, Tuple
 from urllib.parse import urlsplit
@@ -10,23 +11,43 @@ from gossamer import _log
 from gossamer._version import __version__
 from gossamer._wire.datadog_decode import Decoder, decode_json
 from gossamer._wire.decoded import Payload
+from gossamer._wire.otlp_decode import OtlpDecoder, response
+from gossamer._wire.otlp_json_decode import decode_json as decode_otlp_json
 from gossamer.viewer.http import HTTPError, Request, Response
 from gossamer.viewer.status import Counters
 from gossamer.viewer.store import Store
 
+_JSON_TYPES = ("application/json", "text/json")
 _JSON = {"Content-Type": "application/json"}
 _RATES = json.dumps({"rate_by_service": {"service:,env:": 1}}).encode("ascii")
 _ENDPOINTS = ["/v0.3/traces", "/v0.4/traces", "/v0.5/traces", "/v0.6/stats", "/info"]
 _AGENT_TRACES = {"/v0.3/traces": "v0.3", "/v0.4/traces": "v0.4", "/v0.5/traces": "v0.5"}
 _OTLP_TRACES = "/v1/traces"
-_DROPPED = ("/telemetry/proxy/", "/evp_proxy/", "/v0.1/pipeline_stats", "/v0.7/config", "/v0.2/traces", "/v1.0/", "/profiling/", "/debugger/", "/symdb/")
+_DROPPED = (
+    "/telemetry/proxy/",
+    "/evp_proxy/",
+    "/v0.1/pipeline_stats",
+    "/v0.7/config",
+    "/v0.2/traces",
+    "/v1.0/",
+    "/profiling/",
+    "/debugger/",
+    "/symdb/",
+)
+_EXPORTER = re.compile(r"OTel[- ]OTLP[- ]Exporter[- ](\w+)/([\w.+-]+)", re.IGNORECASE)
 _GRPC_NOTE = "a client tried OTLP/gRPC: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
 _FORWARDED = ("content-type", "content-encoding", "user-agent", "x-datadog-", "datadog-", "dd-")
 
 
 def is_receiving(path: str) -> bool:
     """Whether the path is one that tracers send to."""
-    return path in _AGENT_TRACES or path in ("/info", "/v0.6/stats", _OTLP_TRACES) or path.startswith(_DROPPED) or path.startswith("/v0.") or path.startswith("/v1/")
+    return (
+        path in _AGENT_TRACES
+        or path in ("/info", "/v0.6/stats", _OTLP_TRACES)
+        or path.startswith(_DROPPED)
+        or path.startswith("/v0.")
+        or path.startswith("/v1/")
+    )
 
 
 class Receiver:
@@ -37,6 +58,7 @@ class Receiver:
         self._counters = counters
         self._forward = Forward(forward) if forward else None
         self._decoder = Decoder()
+        self._otlp = OtlpDecoder()
         self._decoding = threading.Lock()
 
     def http2(self) -> None:
@@ -90,26 +112,35 @@ class Receiver:
 
     def _decode(self, protocol: str, kind: str, body: bytes) -> Payload:
         if protocol == "otlp":
-            raise ValueError("OTLP is not received yet")
+            if kind in _JSON_TYPES:
+                return decode_otlp_json(body)
+            if kind != "application/x-protobuf":
+                raise HTTPError(415, "expected application/x-protobuf or application/json", close=False)
+            return self._otlp.protobuf(body)
         if not body:
             return Payload(protocol)
         if protocol == "v0.5":
             return self._decoder.v05(body)
-        if kind in ("application/json", "text/json"):
+        if kind in _JSON_TYPES:
             return decode_json(body, protocol)
         return self._decoder.msgpack(body, protocol)
 
     def _otlp_answer(self, payload: Payload, kind: str) -> Response:
-        return Response(200, b"", {"Content-Type": kind})
+        return Response(200, response(payload, kind in _JSON_TYPES), {"Content-Type": kind})
 
     def _passed_on(self, request: Request, body: bytes) -> Optional[Response]:
         return self._forward.send(request, body) if self._forward else None
 
     def _info(self, request: Request) -> Response:
         info = {
-            "version": "gossamer {}".format(__version__), "endpoints": _ENDPOINTS, "client_drop_p0s": False, "span_events": True,
-            "config": {"statsd_port": 0}, "peer_tags": [], "span_kinds_stats_computed": [],
-        }  # fmt: skip
+            "version": "gossamer {}".format(__version__),
+            "endpoints": _ENDPOINTS,
+            "client_drop_p0s": False,
+            "span_events": True,
+            "config": {"statsd_port": 0},
+            "peer_tags": [],
+            "span_kinds_stats_computed": [],
+        }
         return Response(200, json.dumps(info).encode("ascii"), _JSON)
 
 
@@ -117,6 +148,9 @@ def client(request: Request) -> Tuple[str, str, str]:
     """Language, version and user agent of the tracer that sent a request."""
     headers = request.headers
     agent = headers.get("user-agent", "")[:200]
+    exporter = _EXPORTER.match(agent)
+    if exporter:
+        return exporter.group(1).lower(), exporter.group(2), agent
     return headers.get("datadog-meta-lang", "")[:50], headers.get("datadog-meta-tracer-version", "")[:50], agent
 
 
@@ -137,7 +171,9 @@ class Forward:
     def send(self, request: Request, body: bytes) -> Response:
         """The Agent's answer; 502 where there is none."""
         headers: Dict[str, str] = {
-            name: value for name, value in request.headers.items() if name.startswith(_FORWARDED) and name != "content-encoding"
+            name: value
+            for name, value in request.headers.items()
+            if name.startswith(_FORWARDED) and name != "content-encoding"
         }
         connection = self._make(self._host, self._port, timeout=10)
         try:
@@ -150,7 +186,16 @@ class Forward:
             kept["Content-Type"] = kind
             return Response(answer.status, data, kept)
         except (OSError, http.client.HTTPException) as error:
-            _log.limited(("viewer forward",), _log.WARNING, "viewer: the Agent at %s:%d did not answer: %s", self._host, self._port, error)
-            raise HTTPError(502, "the Agent at {}:{} did not answer".format(self._host, self._port), close=False) from None
+            _log.limited(
+                ("viewer forward",),
+                _log.WARNING,
+                "viewer: the Agent at %s:%d did not answer: %s",
+                self._host,
+                self._port,
+                error,
+            )
+            raise HTTPError(
+                502, "the Agent at {}:{} did not answer".format(self._host, self._port), close=False
+            ) from None
         finally:
             connection.close()

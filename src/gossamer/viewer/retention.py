@@ -8,6 +8,7 @@ from gossamer.viewer.schema import FIND_CHUNKS, Database
 from gossamer.viewer.writer import MOST_OPERATIONS, RowWriter
 
 ROUND = 500
+_COLUMNS = "select c.id, c.trace, c.head, c.spans, coalesce(t.pinned, 0) from chunk c "
 _REMEMBERED = 50000  # traces of which is known when they were removed
 
 
@@ -38,7 +39,8 @@ class Retention:
     def _too_old(self) -> bool:
         with self._database.locked() as connection:
             row = connection.execute(
-                "select t.start + t.dur from chunk c join trace t on t.id = c.trace where c.id > ? and not t.pinned order by c.id limit 1",
+                "select t.start + t.dur from chunk c join trace t on t.id = c.trace "
+                "where c.id > ? and not t.pinned order by c.id limit 1",
                 (self._floor,),
             ).fetchone()
         return bool(row) and row[0] < (time.time() - self._limits.age) * 1e6
@@ -65,7 +67,7 @@ class Retention:
 
     def _oldest(self) -> List[Tuple[Any, ...]]:
         rows = self._database.writer.execute(
-            "select c.id, c.trace, c.head, c.spans, coalesce(t.pinned, 0) from chunk c left join trace t on t.id = c.trace where c.id > ? order by c.id limit ?",
+            _COLUMNS + "left join trace t on t.id = c.trace where c.id > ? order by c.id limit ?",
             (self._floor, ROUND),
         ).fetchall()
         if rows:
@@ -73,9 +75,10 @@ class Retention:
             head = rows[-1][2] if rows[-1][1] is not None else rows[-1][0]
             if head is not None:
                 rows += self._database.writer.execute(
-                    "select c.id, c.trace, c.head, c.spans, coalesce(t.pinned, 0) from chunk c join trace t on t.id = c.trace "
-                    "where c.id > ? and c.id <= ? + 10000 and c.head = ? order by c.id", (rows[-1][0], rows[-1][0], head),
-                ).fetchall()  # fmt: skip
+                    _COLUMNS + "join trace t on t.id = c.trace "
+                    "where c.id > ? and c.id <= ? + 10000 and c.head = ? order by c.id",
+                    (rows[-1][0], rows[-1][0], head),
+                ).fetchall()
             kept = {row[2] for row in rows if row[4]}  # heads of pinned chunks
             rows = [row if row[0] not in kept else row[:4] + (1,) for row in rows]
         return rows
@@ -89,11 +92,14 @@ class Retention:
         connection.execute("delete from chunk where id in ({})".format(ids))
         before = connection.execute("select max(start) from trace where id in ({})".format(traces)).fetchone()[0] or 0
         gone = "id in ({}) and not exists (select 1 from chunk where chunk.trace = trace.id)".format(traces)
-        connection.execute("insert or replace into gone (trace, at) select lo, ? from trace where {}".format(gone), (now,))
+        connection.execute(
+            "insert or replace into gone (trace, at) select lo, ? from trace where {}".format(gone), (now,)
+        )
         connection.execute("delete from trace where " + gone)
         connection.execute(
-            "update trace set spans = (select sum(spans) from chunk where chunk.trace = trace.id), errors = (select coalesce(sum(span.err), 0) from chunk "
-            "join span on span.chunk = chunk.id where chunk.trace = trace.id) where id in ({})".format(traces)
+            "update trace set spans = (select sum(spans) from chunk where chunk.trace = trace.id), "
+            "errors = (select coalesce(sum(span.err), 0) from chunk join span on span.chunk = chunk.id where "
+            "chunk.trace = trace.id) where id in ({})".format(traces)
         )
         self._pages(pinned)
         self._facts()
@@ -103,15 +109,26 @@ class Retention:
         connection = self._database.writer
         needed: Set[int] = set()
         if pinned:
-            rows = connection.execute("select c.page, h.page, c.id from trace t join chunk c on c.trace = t.id left join chunk h on h.id = c.head where t.pinned")
+            rows = connection.execute(
+                "select c.page, h.page, c.id from trace t join chunk c on c.trace = t.id "
+                "left join chunk h on h.id = c.head where t.pinned"
+            )
             tables: Set[int] = set()
             for page, head_page, chunk in rows:
                 needed.update((page, head_page or page))
                 tables.add(chunk // FIND_CHUNKS)
-        first = connection.execute("select id, page from chunk where id > ? order by id limit 1", (self._floor,)).fetchone()
-        oldest = connection.execute("select c.id, c.page from chunk c left join trace t on t.id = c.trace where c.id > ? and not coalesce(t.pinned, 0) order by c.id limit 1", (self._floor,)).fetchone()
+        first = connection.execute(
+            "select id, page from chunk where id > ? order by id limit 1", (self._floor,)
+        ).fetchone()
+        oldest = connection.execute(
+            "select c.id, c.page from chunk c left join trace t on t.id = c.trace "
+            "where c.id > ? and not coalesce(t.pinned, 0) order by c.id limit 1",
+            (self._floor,),
+        ).fetchone()
         page = (oldest or first or (0, self._rows.pages.current))[1]
-        connection.execute("delete from page where id < ? and id not in ({})".format(",".join(map(str, needed))), (page,))
+        connection.execute(
+            "delete from page where id < ? and id not in ({})".format(",".join(map(str, needed))), (page,)
+        )
         chunk = oldest[0] if oldest else self._rows.next_chunk
         keep = tables if pinned else set()
         for number in [number for number in self._rows.tables if number < chunk // FIND_CHUNKS and number not in keep]:
@@ -124,13 +141,22 @@ class Retention:
         connection.execute("delete from stat where minute < ?", (minute,))
         connection.execute("delete from edge where minute < ?", (minute,))
         connection.execute("delete from problem where last < ?", (minute * 60000000,))
-        connection.execute("delete from gone where trace in (select trace from gone order by at desc limit -1 offset ?)", (_REMEMBERED,))
+        connection.execute(
+            "delete from gone where trace in (select trace from gone order by at desc limit -1 offset ?)",
+            (_REMEMBERED,),
+        )
         if len(self._rows.ops.by_id) > MOST_OPERATIONS // 2:
             self._operations()
 
     def _operations(self) -> None:
         connection = self._database.writer
-        unused = [row[0] for row in connection.execute("select id from op where id not in (select op from span) and id not in (select root from trace) and id not in (select op from stat)")]
+        unused = [
+            row[0]
+            for row in connection.execute(
+                "select id from op where id not in (select op from span) and id not in (select root from trace) "
+                "and id not in (select op from stat)"
+            )
+        ]
         connection.executemany("delete from op where id = ?", [(number,) for number in unused])
         self._rows.ops.forget(unused)
 

@@ -1,7 +1,7 @@
 """The database: its tables, opening it, and connections for one writer and many readers.
 
-A file that is not ours, of another version or damaged is renamed aside and a new one begun: a viewer that does not start is worse
-than one that starts empty, and nothing is destroyed.
+A file that is not ours, of another version or damaged is renamed aside and a new one begun: a viewer that does not
+start is worse than one that starts empty, and nothing is destroyed.
 """
 
 import contextlib
@@ -20,14 +20,15 @@ FIND_CHUNKS = 100000  # chunks per full-text table, so that retention can drop a
 TABLES = """
 create table op (id integer primary key, service text, name text, resource text, type text, kind text);
 create table page (id integer primary key, format integer, raw integer, data blob);
-create table chunk (id integer primary key, trace integer, page integer, head integer, at integer, len integer, spans integer, flags integer);
-create index chunk_trace on chunk (trace);
-create table trace (id integer primary key, hi integer, lo integer, root integer, start integer, dur integer, spans integer,
-  errors integer, services text, flags integer, pinned integer);
+create table chunk (id integer primary key, trace integer, page integer, head integer, at integer, len integer, spans
+integer, flags integer); create index chunk_trace on chunk (trace);
+create table trace (id integer primary key, hi integer, lo integer, root integer, start integer, dur integer, spans
+integer, errors integer, services text, flags integer, pinned integer);
 create unique index trace_lo on trace (lo, hi);
 create index trace_start on trace (start);
-create table span (chunk integer, n integer, op integer, start integer, dur integer, err integer, id integer, parent integer,
-  primary key (chunk, n)) without rowid;
+create index trace_dur on trace (dur);
+create table span (chunk integer, n integer, op integer, start integer, dur integer, err integer, id integer, parent
+integer, primary key (chunk, n)) without rowid;
 create index span_err on span (chunk) where err;
 create index span_slow on span (chunk) where dur >= 100000;
 create table stat (op integer, minute integer, hits integer, errors integer, total integer, sketch blob,
@@ -35,8 +36,8 @@ create table stat (op integer, minute integer, hits integer, errors integer, tot
 create index stat_minute on stat (minute);
 create table edge (minute integer, src text, dst text, hits integer, errors integer, total integer,
   primary key (minute, src, dst)) without rowid;
-create table problem (id integer primary key, service text, type text, message text, frame text, first integer, last integer,
-  hits integer, chunk integer, n integer);
+create table problem (id integer primary key, service text, type text, message text, frame text, first integer, last
+integer, hits integer, chunk integer, n integer);
 create unique index problem_what on problem (service, type, message, frame);
 create table pin (trace integer primary key, note text, data blob);
 create table gone (trace integer primary key, at integer);
@@ -67,7 +68,7 @@ class Database:
         self._lock = threading.Lock()
         self._closed = False
         # In memory there is one connection for all, under a lock: separate ones would share no data.
-        self._single: Optional["threading.RLock"] = None if folder else threading.RLock()
+        self._single: Optional[threading.RLock] = None if folder else threading.RLock()
         if folder:
             make_private(folder)
         self.writer = self._open()
@@ -83,7 +84,9 @@ class Database:
             for suffix in ("", "-wal", "-shm"):
                 with contextlib.suppress(FileNotFoundError):
                     os.replace(self.path + suffix, aside + suffix)
-            _log.get("viewer").warning("%s cannot be used (%s): it was renamed to %s, and a new one begun", self.path, error, aside)
+            _log.get("viewer").warning(
+                "%s cannot be used (%s): it was renamed to %s, and a new one begun", self.path, error, aside
+            )
             return self._prepare()
 
     def _prepare(self) -> sqlite3.Connection:
@@ -96,11 +99,17 @@ class Database:
             if version == 0 and not connection.execute("select count(*) from sqlite_master").fetchone()[0]:
                 connection.execute("pragma page_size = 8192")
                 connection.execute("pragma journal_mode = wal")
-                connection.executescript("begin;" + TABLES + "pragma user_version = {};pragma application_id = {};commit;".format(VERSION, APPLICATION))
+                connection.executescript(
+                    "begin;"
+                    + TABLES
+                    + "pragma user_version = {};pragma application_id = {};commit;".format(VERSION, APPLICATION)
+                )
             elif version != VERSION:
                 raise _NotOurs("its version is {}, this viewer's {}".format(version, VERSION))
             connection.execute("pragma journal_mode = wal")
-            connection.execute("select count(*) from (select * from chunk limit 1), (select * from trace limit 1)").fetchall()
+            connection.execute(
+                "select count(*) from (select * from chunk limit 1), (select * from trace limit 1)"
+            ).fetchall()
         except BaseException:
             connection.close()
             raise
@@ -111,6 +120,9 @@ class Database:
         connection.execute("pragma synchronous = normal")
         connection.execute("pragma mmap_size = {}".format(1 << 30))
         connection.execute("pragma temp_store = memory")
+        connection.execute(
+            "pragma wal_autocheckpoint = 4000"
+        )  # pages: pages that are written again and again are copied less often
         return connection
 
     @contextlib.contextmanager
@@ -203,7 +215,9 @@ def _has_fts5(connection: sqlite3.Connection) -> bool:
         return False
     try:
         probe = sqlite3.connect(":memory:")
-        probe.execute("create virtual table probe using fts5 (t, content='', detail=none, columnsize=0, tokenize='ascii')")
+        probe.execute(
+            "create virtual table probe using fts5 (t, content='', detail=none, columnsize=0, tokenize='ascii')"
+        )
         probe.close()
     except sqlite3.Error:
         return False
@@ -212,5 +226,7 @@ def _has_fts5(connection: sqlite3.Connection) -> bool:
 
 def find_tables(connection: sqlite3.Connection) -> List[int]:
     """Numbers of the full-text tables, newest first."""
-    rows: List[Tuple[str]] = connection.execute("select name from sqlite_master where type = 'table' and name glob 'find_[0-9]*'").fetchall()
+    rows: List[Tuple[str]] = connection.execute(
+        "select name from sqlite_master where type = 'table' and name glob 'find_[0-9]*'"
+    ).fetchall()
     return sorted((int(name[5:]) for (name,) in rows if name[5:].isdigit()), reverse=True)

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 from gossamer.viewer.http import Request, Response
 
 CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
 HEADERS = {
     "Content-Security-Policy": CSP,
@@ -56,7 +56,12 @@ class Guard:
     """The rules for one viewer."""
 
     def __init__(
-        self, host: str, port: int, allow_hosts: Iterable[str] = (), allow_origins: Iterable[str] = (), token: Optional[str] = None
+        self,
+        host: str,
+        port: int,
+        allow_hosts: Iterable[str] = (),
+        allow_origins: Iterable[str] = (),
+        token: Optional[str] = None,
     ) -> None:
         self._port = port
         self._hosts: FrozenSet[str] = frozenset(name.lower().rstrip(".") for name in allow_hosts)
@@ -65,7 +70,9 @@ class Guard:
         self.token = token
 
     def host_allowed(self, authority: str) -> bool:
-        """Whether a Host header names this viewer: a loopback literal, ``localhost`` or an allowed name, with our port."""
+        """Whether a Host header names this viewer: a loopback literal, ``localhost`` or an allowed name, with our
+        port.
+        """
         name, port = _split(authority)
         if authority.lower() in self._hosts:  # NAME:PORT was allowed as it stands, for a mapped port
             return True
@@ -77,7 +84,11 @@ class Guard:
         """For the page and the API: this ends DNS rebinding."""
         host = request.headers.get("host", "")
         if not self.host_allowed(host):
-            raise Refused(421, "host", "this viewer does not answer for host {!r}; --allow-host NAME allows one".format(host[:200]))
+            raise Refused(
+                421,
+                "host",
+                "this viewer does not answer for host {!r}; --allow-host NAME allows one".format(host[:200]),
+            )
 
     def check_origin(self, request: Request) -> None:
         """For the receiving paths: a web page elsewhere must not be able to send."""
@@ -89,7 +100,9 @@ class Guard:
             return
         scheme, separator, rest = origin.partition("://")
         if not (separator and scheme == "http" and self.host_allowed(rest)):
-            raise Refused(403, "origin", "requests from {!r} are not accepted; --allow-origin allows one".format(origin[:200]))
+            raise Refused(
+                403, "origin", "requests from {!r} are not accepted; --allow-origin allows one".format(origin[:200])
+            )
 
     def check_change(self, request: Request) -> None:
         """For what changes data: only our page, or a program that says what it does."""
@@ -103,7 +116,9 @@ class Guard:
             raise Refused(403, "site", "requests from other sites are not accepted")
 
     def check_token(self, request: Request) -> Optional[Response]:
-        """With ``--token``: the cookie must hold it. An address with ``?token=`` sets the cookie and leads to the page."""
+        """With ``--token``: the cookie must hold it. An address with ``?token=`` sets the cookie and leads to the
+        page.
+        """
         if self.token is None:
             return None
         if self._same(self._cookie(request.headers)):

@@ -49,7 +49,13 @@ class Counters:
             if entry is None:
                 if len(self._clients) >= _MOST_CLIENTS:
                     del self._clients[min(self._clients, key=lambda key: self._clients[key]["seen"])]
-                entry = self._clients[client] = {"language": client[0], "version": client[1], "agent": client[2], "spans": 0, "seen": 0}
+                entry = self._clients[client] = {
+                    "language": client[0],
+                    "version": client[1],
+                    "agent": client[2],
+                    "spans": 0,
+                    "seen": 0,
+                }
             entry["spans"] += spans
             entry["seen"] = self.last
 
@@ -77,13 +83,18 @@ class Counters:
         first = int(time.monotonic()) - _WINDOW
         with self._lock:
             recent = [entry for entry in self._recent if entry[0] >= first]
-        return {"spans": sum(entry[1] for entry in recent) / _WINDOW, "requests": sum(entry[2] for entry in recent) / _WINDOW}
+        return {
+            "spans": sum(entry[1] for entry in recent) / _WINDOW,
+            "requests": sum(entry[2] for entry in recent) / _WINDOW,
+        }
 
     def report(self) -> Dict[str, Any]:
         """Everything, for the status page."""
         rate = self.rate()
         with self._lock:
-            clients: List[Dict[str, Any]] = sorted((dict(entry) for entry in self._clients.values()), key=lambda entry: -int(entry["seen"]))
+            clients: List[Dict[str, Any]] = sorted(
+                (dict(entry) for entry in self._clients.values()), key=lambda entry: -int(entry["seen"])
+            )
             return {
                 "rate": rate,
                 "received": {name: dict(counts) for name, counts in self._received.items()},

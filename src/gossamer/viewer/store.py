@@ -17,6 +17,7 @@ from gossamer.viewer.writer import RowWriter
 QUEUE_BYTES = 32 << 20
 _SPAN_WEIGHT = 600  # bytes of memory that a decoded span takes beside its raw form, roughly
 _BATCH_SPANS = 2000
+_BUSY_SPANS = 6000  # when the queue grows: fewer and larger transactions cost less
 _BATCH_SECONDS = 0.2
 _RETRY_SECONDS = 1.0
 
@@ -35,7 +36,7 @@ class Store:
         self.last_round: Optional[retention.Round] = None
         self._rows = RowWriter(self.database)
         self._waiting: Deque[Tuple[Payload, int]] = deque()
-        self._weight = 0
+        self._weight = self._waiting_spans = 0
         self._changed = threading.Condition()
         self._stopping = False
         self._clear = False
@@ -66,6 +67,7 @@ class Store:
             self._weight += weight
             self._accepted += 1
             self._waiting.append((payload, weight))
+            self._waiting_spans += payload.spans
             self._changed.notify_all()
         return True
 
@@ -81,7 +83,7 @@ class Store:
 
     def clear(self, timeout: float = 60.0) -> int:
         """Delete everything but pinned traces; answers how many spans went."""
-        before = self.spans
+        before: int = self.spans
         with self._changed:
             self._clear = True
             self._changed.notify_all()
@@ -113,11 +115,16 @@ class Store:
 
     def _count(self) -> None:
         one = self.database.writer.execute
-        self.chunks, self.spans = one("select count(*), coalesce(sum(spans), 0) from chunk where trace is not null").fetchone()
+        self.chunks: int
+        self.spans: int
+        self.chunks, self.spans = one(
+            "select count(*), coalesce(sum(spans), 0) from chunk where trace is not null"
+        ).fetchone()
         self.traces = one("select count(*) from trace").fetchone()[0]
         self.bytes = self.database.size()
 
-    # -- the writer thread ------------------------------------------------------------------------------------------------
+    # -- the writer thread
+    # ------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         checked = 0.0
@@ -140,16 +147,18 @@ class Store:
             if not self._waiting:
                 return []
             deadline = time.monotonic() + _BATCH_SECONDS
-            while sum([payload.spans for payload, _ in self._waiting]) < _BATCH_SPANS and not self._stopping and not self._clear:
+            while self._waiting_spans < _BATCH_SPANS and not self._stopping and not self._clear:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     break
                 self._changed.wait(left)
             batch: List[Tuple[Payload, int]] = []
             spans = 0
-            while self._waiting and spans < _BATCH_SPANS:
+            most = _BATCH_SPANS if self._weight < QUEUE_BYTES // 4 else _BUSY_SPANS
+            while self._waiting and spans < most:
                 batch.append(self._waiting.popleft())
                 spans += batch[-1][0].spans
+            self._waiting_spans -= spans
         return batch
 
     def _write(self, batch: List[Tuple[Payload, int]]) -> None:

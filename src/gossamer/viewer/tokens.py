@@ -1,6 +1,7 @@
 """What of a span can be found: a hash of 40 bits for each ``key=value``, each key, and each word of messages and URLs.
 
-The full-text index holds only the hashes, which keeps it at a few bytes a span; a collision is caught when the span itself is read.
+The full-text index holds only the hashes, which keeps it at a few bytes a span; a collision is caught when the span
+itself is read.
 """
 
 import re
@@ -10,10 +11,42 @@ from typing import Dict, Iterable, List, Set, Tuple
 from gossamer._wire.decoded import Pair
 
 # Different in every process or chunk, so nobody looks for them, or of no meaning outside the tracer.
-SKIPPED = frozenset(("runtime-id", "_dd.p.tid", "_dd.p.dm", "_dd.top_level", "_dd.measured", "_dd.tracer_kr", "_sampling_priority_v1", "process_id",
-                     "_dd.agent_psr", "_dd.p.ksr", "_dd.span_links", "_dd.tags.process", "language", "error.stack", "exception.stacktrace"))  # fmt: skip
-_WORDY = frozenset(("error.msg", "error.message", "error.type", "exception.message", "exception.type", "http.url", "url.full", "url.path",
-                    "http.target", "http.route", "db.statement", "db.query.text", "sql.query"))  # fmt: skip
+SKIPPED = frozenset(
+    (
+        "runtime-id",
+        "_dd.p.tid",
+        "_dd.p.dm",
+        "_dd.top_level",
+        "_dd.measured",
+        "_dd.tracer_kr",
+        "_sampling_priority_v1",
+        "process_id",
+        "_dd.agent_psr",
+        "_dd.p.ksr",
+        "_dd.span_links",
+        "_dd.tags.process",
+        "language",
+        "error.stack",
+        "exception.stacktrace",
+    )
+)
+_WORDY = frozenset(
+    (
+        "error.msg",
+        "error.message",
+        "error.type",
+        "exception.message",
+        "exception.type",
+        "http.url",
+        "url.full",
+        "url.path",
+        "http.target",
+        "http.route",
+        "db.statement",
+        "db.query.text",
+        "sql.query",
+    )
+)
 LONGEST = 200
 _MOST_WORDS = 64
 _CACHE_SIZE = 20000
@@ -59,27 +92,15 @@ def indexed(key: str, value: object) -> bool:
     return key not in SKIPPED and len(plain(value)) <= LONGEST
 
 
-class Tokens:
+class Tokens(Dict[Pair, Tuple[str, ...]]):
     """Makes the tokens of chunks; remembers those of attributes that come again."""
-
-    def __init__(self) -> None:
-        self._known: Dict[Pair, Tuple[str, ...]] = {}
 
     def of(self, lists: Iterable[List[Pair]]) -> Set[str]:
         """Tokens of the spans of a chunk, given the attributes of each."""
-        pairs: Set[Pair] = set()
-        for attributes in lists:
-            pairs.update(attributes)
-        found: Set[str] = set()
-        known = self._known
-        for pair in pairs:
-            tokens = known.get(pair)
-            if tokens is None:
-                tokens = self._make(pair)
-            found.update(tokens)
-        return found
+        pairs: Set[Pair] = set().union(*lists)
+        return set().union(*map(self.__getitem__, pairs))
 
-    def _make(self, pair: Pair) -> Tuple[str, ...]:
+    def __missing__(self, pair: Pair) -> Tuple[str, ...]:
         key, value = pair
         if key in SKIPPED:
             result: Tuple[str, ...] = ()
@@ -90,10 +111,10 @@ class Tokens:
             if key in _WORDY and isinstance(value, str):
                 tokens += [word_token(word) for word in set(words(value[:4000])[:_MOST_WORDS])]
             result = tuple(tokens)
-        if len(self._known) >= _CACHE_SIZE:
-            self._known.clear()
+        if len(self) >= _CACHE_SIZE:
+            self.clear()
         if not isinstance(value, str) or len(value) <= LONGEST:
-            self._known[pair] = result
+            self[pair] = result
         return result
 
 

@@ -19,7 +19,20 @@ _MOST_SERVICES = 50
 class TraceState:
     """A trace's row while chunks of it are coming."""
 
-    __slots__ = ("end", "errors", "flags", "high", "id", "low", "new", "root", "root_start", "services", "spans", "start")
+    __slots__ = (
+        "end",
+        "errors",
+        "flags",
+        "high",
+        "id",
+        "low",
+        "new",
+        "root",
+        "root_start",
+        "services",
+        "spans",
+        "start",
+    )
 
     def __init__(self, id: int, high: int, low: int) -> None:
         self.id = id
@@ -38,9 +51,17 @@ class TraceState:
     def row(self) -> Tuple[Any, ...]:
         """Values in the order of the table's columns, the id last."""
         return (
-            signed(self.high), signed(self.low), self.root, self.start, self.end - self.start, self.spans, self.errors,
-            json.dumps(self.services), self.flags, self.id,
-        )  # fmt: skip
+            signed(self.high),
+            signed(self.low),
+            self.root,
+            self.start,
+            self.end - self.start,
+            self.spans,
+            self.errors,
+            json.dumps(self.services),
+            self.flags,
+            self.id,
+        )
 
 
 class Operations:
@@ -120,7 +141,16 @@ class RowWriter:
             state = self._trace(chunk.low, chunk.high)
             flags = self._spans(number, chunk, state, span_rows)
             chunk_rows.append(
-                (number, state.id, page, head_id if chunk.head is not None else None, at, len(chunk.data), len(chunk.spans), flags)
+                (
+                    number,
+                    state.id,
+                    page,
+                    head_id if chunk.head is not None else None,
+                    at,
+                    len(chunk.data),
+                    len(chunk.spans),
+                    flags,
+                )
             )
             if fts:
                 tokens = self.tokens.of([row[6] for row in chunk.spans])
@@ -144,10 +174,18 @@ class RowWriter:
                 start = begin
             if begin + duration > end:
                 end = begin + duration
-            append((
-                number, n, known(op) or add(op), begin, duration, error,
-                span_id if span_id < limit else span_id - 2 * limit, parent_id if parent_id < limit else parent_id - 2 * limit,
-            ))  # fmt: skip
+            append(
+                (
+                    number,
+                    n,
+                    known(op) or add(op),
+                    begin,
+                    duration,
+                    error,
+                    span_id if span_id < limit else span_id - 2 * limit,
+                    parent_id if parent_id < limit else parent_id - 2 * limit,
+                )
+            )
             n += 1
         flags = chunk.format
         if n > REPEATED and max(Counter([(row[5], row[0]) for row in spans]).values()) >= REPEATED:
@@ -228,18 +266,25 @@ class RowWriter:
         self._traces.clear()
 
     def _store(
-        self, chunk_rows: List[Tuple[Any, ...]], span_rows: List[Tuple[Any, ...]], found: Dict[int, List[Tuple[int, str]]]
+        self,
+        chunk_rows: List[Tuple[Any, ...]],
+        span_rows: List[Tuple[Any, ...]],
+        found: Dict[int, List[Tuple[int, str]]],
     ) -> None:
         many = self.database.writer.executemany
         if self.ops.fresh:
             many("insert into op (id, service, name, resource, type, kind) values (?, ?, ?, ?, ?, ?)", self.ops.fresh)
             self.ops.fresh = []
-        many("insert into chunk (id, trace, page, head, at, len, spans, flags) values (?, ?, ?, ?, ?, ?, ?, ?)", chunk_rows)
+        many(
+            "insert into chunk (id, trace, page, head, at, len, spans, flags) values (?, ?, ?, ?, ?, ?, ?, ?)",
+            chunk_rows,
+        )
         many("insert into span (chunk, n, op, start, dur, err, id, parent) values (?, ?, ?, ?, ?, ?, ?, ?)", span_rows)
         for table, rows in found.items():
             if table not in self._tables:
                 self.database.writer.execute(
-                    "create virtual table find_{} using fts5 (t, content='', detail=none, columnsize=0, tokenize='ascii')".format(table)
+                    "create virtual table find_{} using fts5 "
+                    "(t, content='', detail=none, columnsize=0, tokenize='ascii')".format(table)
                 )
                 self._tables.add(table)
             many("insert into find_{} (rowid, t) values (?, ?)".format(table), rows)
@@ -249,7 +294,8 @@ class RowWriter:
         dirty = list(self._dirty.values())
         many = self.database.writer.executemany
         many(
-            "insert into trace (hi, lo, root, start, dur, spans, errors, services, flags, id, pinned) values (?,?,?,?,?,?,?,?,?,?,0)",
+            "insert into trace (hi, lo, root, start, dur, spans, errors, services, flags, id, pinned) "
+            "values (?,?,?,?,?,?,?,?,?,?,0)",
             [state.row() for state in dirty if state.new],
         )
         many(

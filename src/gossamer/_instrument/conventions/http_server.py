@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
-from ..._core import ACTIVE, SpanContext, active
+from ..._core import ACTIVE, SpanContext, active, current_span
 from ..._core.errors import describe
 from ..._core.values import text
 from ..._trace.propagation import FIELDS, environ_getter
@@ -28,6 +28,10 @@ if False:
 LAYER = "http.server"
 KEY = "gossamer.request"
 """Where a WSGI environment or an ASGI scope keeps the span of its request."""
+ROOT = "gossamer.root"
+"""Where a WSGI environment keeps the `SCRIPT_NAME` that it had when the span began."""
+ROUTE = "gossamer.route"
+"""Where an ASGI scope keeps the route that was found so far, and the object that told it."""
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"))
 ERROR_STATUSES = frozenset(range(500, 600))
@@ -207,6 +211,8 @@ class WebServer:
 
     def finish(self, span: Span, end_time: Optional[int] = None) -> None:
         """Give the span its resource, unless it has one, and end it."""
+        if span.duration is not None:
+            return
         if span.resource is None:
             span.resource = resource(span.attributes)
         span.finish(end_time)
@@ -221,6 +227,39 @@ def resource(attributes: Mapping[str, Value]) -> str:
         method = "websocket"
     route = attributes.get("http.route")
     return "%s %s" % (method, attributes.get("http.response.status_code", "") if route is None else route)
+
+
+def current_request() -> Optional[Span]:
+    """The open server span that encloses the active one."""
+    span = current_span()
+    while span is not None and (span.layer != LAYER or not span.live):
+        span = span.parent
+    return span
+
+
+def mounted(span: Span, environ: Mapping[str, Any]) -> str:
+    """The route by which the request came to a WSGI application inside the one that it entered first."""
+    root: Optional[str] = environ.get(ROOT)
+    if root is None:  # it entered an ASGI application
+        return str(span.attributes.get("http.route", "")).rstrip("/")
+    script: str = environ.get("SCRIPT_NAME", "")
+    return script[len(root) :] if script != root and script.startswith(root) else ""
+
+
+def route(scope: Any, teller: object, path: str) -> None:
+    """An ASGI router hands the request on: `teller`, a route or a mount, stands for the part `path` of the template.
+
+    Told twice by the same one it counts once, since a route may be hooked by two integrations.
+    """
+    span = scope.get(KEY)
+    if span is None:
+        return
+    last, found = scope.get(ROUTE) or (None, "")
+    if last is teller:
+        return
+    found += path
+    scope[ROUTE] = teller, found
+    span.attributes["http.route"] = found or "/"
 
 
 def local_parent() -> Parent:

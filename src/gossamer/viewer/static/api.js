@@ -59,7 +59,6 @@ export function get(path, params, signal) {
   return ask("api/" + path + (text ? "?" + text : ""), { signal });
 }
 
-/** A request that changes something. */
 export function change(method, path, body) {
   const headers = { "X-Gossamer": "1", "Content-Type": "application/json" };
   return ask("api/" + path, { method, headers, body: JSON.stringify(body || {}) });

@@ -27,8 +27,9 @@ const list = new List(byId("list"), { fault: (error) => search.showFault(error),
 const trace = new TraceView(byId("trace"), (term) => go({ view: "traces", trace: "", q: plus(state().q, term) }, true));
 
 function view(now) {
-  document.body.dataset.view = now.view === "trace" ? "trace" : now.trace ? "split" : "traces";
-  byId("split-list").hidden = document.body.dataset.view !== "split";
+  const split = now.view !== "trace" && now.trace;
+  document.body.className = now.view === "trace" ? "in-trace" : split ? "in-split" : "in-list";
+  byId("split-list").hidden = !split;
   if (!now.trace) document.title = now.q ? now.q + " · Gossamer" : "Gossamer";
   drawRange(now);
 }
@@ -72,8 +73,6 @@ function drawStatus() {
     refused.length ? span("alarm", count(refused.reduce((sum, row) => sum + row.hits, 0)) + " refused", refused.map((row) => row.reason + " ×" + row.hits).join("\n")) : null,
     span("end", "gossamer " + version));
 }
-
-// News
 
 let due = 0;
 let timer = null;

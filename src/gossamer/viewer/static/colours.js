@@ -21,7 +21,6 @@ export function colourOf(service) {
 /** The colour as a custom property, for `element.style.setProperty("--c", …)`. */
 export const cssColour = (service) => "var(--s" + colourOf(service) + ")";
 
-/** Gives an element its service's colour. */
 export function paint(node, service) {
   node.style.setProperty("--c", cssColour(service));
   return node;

@@ -28,14 +28,12 @@ export function add(node, children) {
   }
 }
 
-/** Replaces what a node holds. */
 export function fill(node, ...children) {
   node.replaceChildren();
   add(node, children);
   return node;
 }
 
-/** One of the symbols of index.html. */
 export function icon(name, label) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("class", "i i-" + name);
@@ -49,7 +47,6 @@ export function icon(name, label) {
   return svg;
 }
 
-/** A button that shows its text. */
 export const button = (text, name, click, props) => h("button", { type: "button", class: name, text, on: { click }, ...props });
 
 /** A button that shows a symbol; its label is spoken and stands in the tooltip. */
@@ -100,31 +97,13 @@ export async function copy(text, pressed) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    done = copyBySelection(text);
+    done = false; // no such interface at a plain-http address other than localhost
   }
   if (pressed) {
     pressed.classList.toggle("copied", done);
     setTimeout(() => pressed.classList.remove("copied"), 1200);
   }
   say(done ? "Copied" : "Could not copy");
-}
-
-// Where the clipboard interface is missing (a plain-http address other than localhost).
-function copyBySelection(text) {
-  const area = h("textarea", { class: "off", "aria-hidden": "true", tabindex: "-1" });
-  area.value = text;
-  document.body.append(area);
-  const before = document.activeElement;
-  area.select();
-  let done = false;
-  try {
-    done = document.execCommand("copy");
-  } catch {
-    done = false;
-  }
-  area.remove();
-  if (before) before.focus();
-  return done;
 }
 
 let said = 0;

@@ -17,7 +17,6 @@ function commands(base, port) {
   ];
 }
 
-/** Nothing has arrived yet. */
 export function drawEmpty(place, status) {
   const base = location.origin.replace("127.0.0.1", "localhost");
   const items = commands(base, location.port).map((item) => ({ ...item, make: () => {

@@ -28,7 +28,6 @@ export class Facets {
     });
   }
 
-  /** Opens or closes the sheet of small screens. */
   sheet(open) {
     this.element.classList.toggle("open", open);
     this.toggleButton.setAttribute("aria-expanded", String(open));
@@ -94,4 +93,4 @@ export class Facets {
 }
 
 /** One group of the answer as [[value, count]]. */
-const valuesOf = (answer, name) => (answer[name] || []).map(([value, hits]) => [String(value), hits]);
+const valuesOf = (answer, name) => answer[name].map((item) => (typeof item === "string" ? [item, null] : [item.value, item.count]));

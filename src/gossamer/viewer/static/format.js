@@ -4,7 +4,6 @@ const COUNT = new Intl.NumberFormat("en");
 
 export const count = (number) => COUNT.format(number);
 
-/** "1 span", "12 spans". */
 export function plural(number, one, many) {
   return count(number) + " " + (number === 1 ? one : many || one + "s");
 }
@@ -53,7 +52,6 @@ export function moment(us, withMillis = true) {
   return (isToday(us) ? "" : day(us) + " ") + clock(us, withMillis);
 }
 
-/** "5 s ago". */
 export function ago(us) {
   const seconds = Math.max(0, Date.now() / 1000 - us / 1e6);
   if (seconds < 2) return "just now";

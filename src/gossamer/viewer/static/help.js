@@ -11,7 +11,7 @@ const KEYS = [
 
 const QUERIES = [
   ["service:shop status:error", "spans of shop that failed"], ["duration:>100ms", "slow spans; also duration:1s..5s"], ["@http.status_code:500", "an attribute"],
-  ["-resource:*health*", "leave out; * stands for anything"], ['"connection refused"', "words of an error or a URL"], ["a OR b", "either; group with ( )"], ["root:duration:>1s", "only the root span"],
+  ["-resource:*health*", "leave out; * stands for anything"], ['"connection refused"', "words of an error or a URL"], ["a OR b", "either; group with ( )"], ["root:resource:*cart*", "only the root span"],
 ];
 
 /** Single letters as keys can be turned off (they disturb speech input). */
@@ -24,7 +24,7 @@ export function openHelp() {
   letters.checked = lettersOn();
   const keys = (list) => h("dl", { class: "keys" }, list.map(([names, what]) => [h("dt", {}, names.split(" ").map((name, at) => [at ? " " : null, h("kbd", { text: name })])), h("dd", { text: what })]));
   fill(dialog,
-    h("div", { class: "help-head" }, h("h2", { id: "help-title", text: "Help" }), iconButton("close", "Close the help", () => dialog.close())),
+    h("div", { class: "help-head" }, h("h2", { text: "Help" }), iconButton("close", "Close the help", () => dialog.close())),
     h("div", { class: "help-body" },
       h("p", { class: "wide", text: "Every line of the list is a request your program served or made: a trace. Open one to see its spans, the steps it consisted of, with their time, attributes and errors. All data stay on this machine." }),
       KEYS.map(([title, list]) => h("section", {}, h("h3", { text: title }), keys(list))),

@@ -61,7 +61,6 @@ export class List {
     if (now.trace !== before.trace) this.select(now.trace, before.trace);
   }
 
-  /** Reads the first page again. */
   async load() {
     if (this.loading) this.loading.abort();
     const loading = new AbortController();
@@ -79,8 +78,12 @@ export class List {
       say(answer.rows.length ? plural(answer.rows.length, "trace") + (answer.next ? " and more" : "") : "No traces", true);
     } catch (error) {
       if (error.name === "AbortError") return;
-      if (error.status === 400) this.on.fault(error);
-      else if (!error.status && this.rows.length === 0) this.showPlace(null);
+      if (error.status === 400) {
+        this.on.fault(error);
+        if (!this.rows.length) fill(this.place, h("div", { class: "empty" }, h("h1", { text: "The search cannot be read" }), h("p", { text: error.message })));
+        this.place.hidden = this.rows.length > 0;
+      }
+      else if (!error.status && !this.rows.length) this.showPlace(null);
     } finally {
       if (this.loading === loading) this.loading = null;
       this.element.removeAttribute("aria-busy");

@@ -158,8 +158,7 @@ export class Panel {
     return h("ol", { class: "events" }, events.map((event) => h("li", {},
       h("h3", {}, span("v", line(event.name || "event", 300)),
         Number.isFinite(event.time) ? span("muted", "+" + duration(event.time - this.tree.from), clock(event.time)) : null),
-      h("dl", { class: "attributes" }, pairs(event.attributes).map(([key, value]) => h("div", { class: "attribute" },
-        h("dt", {}, span("key v", line(key, 200))), h("dd", {}, valueNode(value))))))));
+      plain(event.attributes))));
   }
 
   links(links) {
@@ -170,8 +169,7 @@ export class Panel {
         ? h("a", { class: "mono", href: link({ view: "trace", trace: trace.toLowerCase(), span: "" }), text: trace })
         : span("v", line(trace, 100))));
       if (each.span) add(item, [h("p", { class: "muted" }, "span ", span("mono v", line(each.span, 40)))]);
-      add(item, [h("dl", { class: "attributes" }, pairs(each.attributes).map(([key, value]) => h("div", { class: "attribute" },
-        h("dt", {}, span("key v", line(key, 200))), h("dd", {}, valueNode(value)))))]);
+      add(item, [plain(each.attributes)]);
       return item;
     }));
   }
@@ -183,6 +181,9 @@ function pairs(attributes) {
   const rank = (key) => (key.startsWith("_") ? "\uffff" : "") + key;
   return Object.entries(attributes || {}).sort((a, b) => (rank(a[0]) < rank(b[0]) ? -1 : 1));
 }
+
+const plain = (attributes) => h("dl", { class: "attributes" }, pairs(attributes).map(([key, value]) =>
+  h("div", { class: "attribute" }, h("dt", {}, span("key v", line(key, 200))), h("dd", {}, valueNode(value)))));
 
 /** The errors of a span: its exceptions, else what the status says. */
 function errorsOf(detail) {

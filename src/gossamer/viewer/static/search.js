@@ -9,7 +9,7 @@ const FIELDS = [
   ["status:error", "spans that failed"], ["status:ok", "spans that did not fail"], ["duration:>", "of the span: duration:>100ms, duration:1s..5s"],
   ["@", "an attribute: @http.status_code:500"], ["has:@", "spans that carry an attribute"], ["type:", "web, sql, http, cache …"], ["kind:", "server, client, producer, consumer, internal"],
   ["env:", "environment"], ["version:", "version of the service"], ["trace.duration:>", "of the whole trace"], ["trace.spans:>", "number of spans in the trace"],
-  ["trace.errors:>", "number of errors in the trace"], ["root:", "before a field: only the root span"], ["trace:", "id of a trace"], ["span:", "id of a span"],
+  ["trace.errors:>", "number of errors in the trace"], ["root:", "before service, name, resource, type, kind: only the root span"], ["trace:", "id of a trace"], ["span:", "id of a span"],
 ];
 
 export class Search {
@@ -49,7 +49,6 @@ export class Search {
     });
   }
 
-  /** Follows the address. */
   set(query) {
     if (query !== this.typedFor) this.input.value = query;
     this.typedFor = query;

@@ -28,7 +28,6 @@ function splitOnce(text, mark) {
   return at < 0 ? [text] : [text.slice(0, at), text.slice(at + 1)];
 }
 
-/** The address of a state. */
 export function address(state) {
   const query = new URLSearchParams();
   for (const key of Object.keys(DEFAULTS)) {

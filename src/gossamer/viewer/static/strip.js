@@ -4,6 +4,7 @@ import { h } from "./dom.js";
 import { clock, count, isToday, moment } from "./format.js";
 import { canvasColours, prepare } from "./colours.js";
 
+const LEAST = 60;
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800];
 
 export class Strip {
@@ -20,7 +21,10 @@ export class Strip {
 
   /** `line`: {from, step, hits, errors}, as the API sends it. */
   show(line) {
-    this.line = line.hits.some(Boolean) ? line : null;
+    // A few minutes of use are drawn at the right, not blown up to the whole width.
+    const missing = Math.max(0, LEAST - line.hits.length);
+    const pad = (list) => new Array(missing).fill(0).concat(list);
+    this.line = line.hits.some(Boolean) ? { from: line.from - missing * line.step, step: line.step, hits: pad(line.hits), errors: pad(line.errors) } : null;
     this.element.hidden = !this.line;
     this.draw();
   }

@@ -50,7 +50,6 @@ export class TraceView {
         iconButton("plus", "Zoom in", () => this.zoomStep(1 / 1.6), "mini", "+")));
   }
 
-  /** Follows the address. */
   update(now, before) {
     if (!now.trace) return this.close();
     if (now.trace !== this.trace) return this.load(now.trace);
@@ -74,6 +73,7 @@ export class TraceView {
     this.abort = new AbortController();
     const { signal } = this.abort;
     this.trace = trace;
+    this.missing = false;
     this.element.hidden = false;
     if (!keep) {
       this.tree = null;
@@ -99,9 +99,10 @@ export class TraceView {
   }
 
   failed(error) {
+    this.missing = error.status === 404;
     const { at_time: removed } = error.body?.error || {};
     if (removed) this.message("Removed by retention at " + moment(removed, false), "The viewer holds the newest spans only: --keep sets how many.");
-    else if (error.status === 404) this.message("This trace is not here", "Perhaps it has not arrived yet, or was removed long ago.");
+    else if (error.status === 404) this.message("This trace is not here", "If it has yet to arrive, it is shown as soon as it does.");
     else this.message("The trace could not be read", error.message);
   }
 
@@ -199,6 +200,7 @@ export class TraceView {
   /** News about the open trace: says how much there is to add. */
   news(rows) {
     const mine = rows.find((row) => row.trace === this.trace);
+    if (mine && this.missing) this.load(this.trace);
     if (!mine || !this.tree || !this.complete) return;
     const more = mine.spans - this.tree.size;
     if (more > 0 && more !== this.grown) {

@@ -139,7 +139,6 @@ export class Tree {
     this.services = [...services].sort((a, b) => b[1] - a[1]);
   }
 
-  /** What a row says about its operation. */
   about(row) {
     return this.ops[this.op[row]];
   }

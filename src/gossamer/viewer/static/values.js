@@ -31,23 +31,13 @@ export function webAddress(text) {
   }
 }
 
-/** Text of any length: the first 64 KB, and the rest on demand. `tag` is "span" or "pre". */
+/** Text of any length: the first `limit` characters, the first 64 KB, all, each on demand. `tag` is "span" or "pre". */
 export function longText(text, tag = "span", limit = SHOWN) {
   if (text.length <= limit) return h(tag, { class: "v", text: visible(text) });
-  let cut = limit;
-  const code = text.charCodeAt(cut - 1);
-  if (code >= 0xd800 && code < 0xdc00) cut -= 1;
-  const body = h(tag, { class: "v", text: visible(text.slice(0, cut)) });
-  const more = button("Show all, " + bytes(text.length), "plain", (event) => {
-        event.stopPropagation();
-        // By pieces: a single text of a megabyte makes layout crawl.
-        if (limit < SHOWN) box.replaceChildren(longText(text, tag));
-        else {
-          body.textContent = visible(text);
-          more.remove();
-        }
-      });
-  const box = h("span", { class: "long" }, body, "… ", more);
+  // Not within a surrogate pair.
+  const cut = limit - (/[\ud800-\udbff]/.test(text[limit - 1]) ? 1 : 0);
+  const box = h("span", { class: "long" }, h(tag, { class: "v", text: visible(text.slice(0, cut)) }), "… ",
+    button("Show " + (limit < SHOWN ? "more" : "all") + ", " + bytes(text.length), "plain", () => box.replaceChildren(longText(text, tag, limit < SHOWN ? SHOWN : Infinity))));
   return box;
 }
 

@@ -197,7 +197,6 @@ export class Waterfall {
     if (at >= 0) this.bring(at);
   }
 
-  /** Moves the focus into the grid. */
   focus() {
     if (!this.tree || this.active < 0) return;
     this.scroll.tabIndex = 0;
@@ -275,7 +274,6 @@ export class Waterfall {
     this.level(next >= deepest ? Infinity : next);
   }
 
-  /** Keys of a tree; true when the key was one of them. */
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || !this.tree || this.active < 0) return;
     const { tree, active } = this;
@@ -330,13 +328,7 @@ export class Waterfall {
   }
 
   wheel(event) {
-    if (!event.ctrlKey && !event.metaKey) {
-      if (Math.abs(event.deltaX) > Math.abs(event.deltaY) && this.zoom[1] - this.zoom[0] < 0.999) {
-        event.preventDefault();
-        this.panBy(event.deltaX / 600);
-      }
-      return;
-    }
+    if (!event.ctrlKey && !event.metaKey) return;
     event.preventDefault();
     const box = this.axis.getBoundingClientRect();
     this.zoomBy(Math.exp(Math.max(-60, Math.min(60, event.deltaY)) / 150), Math.max(0, Math.min(1, (event.clientX - box.left) / box.width)));
@@ -360,7 +352,6 @@ export class Waterfall {
     this.axis.replaceChildren(...marks);
     this.lines.replaceChildren(h("div", {}, ...lines));
     this.lines.firstChild.style.height = Math.max(this.tree.visible.length * this.height, this.scroll.clientHeight) + "px";
-    this.scroll.title = "";
     this.scroll.setAttribute("aria-label", "Spans of the trace, " + plural(this.tree.size, "span"));
   }
 }

@@ -1,0 +1,244 @@
+"""WSGI (PEP 3333): a server span for each request, from the call of the application to the end of its body.
+
+The span is active while code of the application runs: during the call and while the server asks for a part of the
+body, not in between, when the thread may serve somebody else.
+
+A hook `@library.wsgi(target, operation="flask.request")` names the operation. Its handler is called as
+`handler(span, environ)` when the application begins its answer, to add what only the framework knows.
+"""
+
+from __future__ import annotations
+
+from io import IOBase
+
+from ..._core import set_active
+from ..conventions.http_server import KEY, ROOT, WebServer, current_request, environ_path
+from ..versions import installed
+
+if False:
+    from typing import Any, Callable, Dict, Iterable, Optional
+
+    from ..._core import Span
+    from ..status import Site
+
+    Environ = Dict[str, Any]
+    StartResponse = Callable[..., Any]
+    Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+    Details = Callable[[Span, Environ], None]
+
+
+class Requests:
+    """The requests to one application.
+
+    Args:
+        server: what they have in common.
+        details: called with span and environment when an answer begins.
+        report: gets a failure of ours, which is then none of the application's.
+    """
+
+    __slots__ = ("server", "details", "report")
+
+    def __init__(
+        self, server: WebServer, details: Optional[Details] = None, report: Optional[Callable[[Exception], None]] = None
+    ) -> None:
+        self.server = server
+        self.details = details
+        self.report = report or (lambda error: None)
+
+    def call(self, application: Application, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Call the application under a span. One that is called inside a request that has a span gets none."""
+        try:
+            nested = inside_request(environ)
+            if not nested:
+                span = environ[KEY] = self.server.from_environ(environ)
+                environ[ROOT] = environ.get("SCRIPT_NAME", "")
+        except Exception as error:
+            self.report(error)
+            return application(environ, start_response)
+        if nested:
+            if self.details is not None:
+                start_response = self._describing(environ[KEY], environ, start_response)
+            return application(environ, start_response)
+        before = set_active(span)
+        try:
+            body = application(environ, self._start_response(span, environ, start_response))
+        except BaseException as error:
+            self.server.failed(span, error)
+            self.server.finish(span)
+            set_active(before)
+            raise
+        inside = set_active(before)
+        return self._watch(body, span, environ, inside)
+
+    def _start_response(self, span: Span, environ: Environ, start_response: StartResponse) -> StartResponse:
+        server, details, report = self.server, self.details, self.report
+
+        def start(status: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                server.answered(span, int(status[:3]))
+                if details is not None:
+                    details(span, environ)
+                if server.header_tags and args:
+                    server.response_headers(span, args[0])
+                if len(args) > 1 and args[1]:
+                    span.record_exception(args[1][1])
+            except Exception as error:
+                report(error)
+            return start_response(status, *args, **kwargs)
+
+        return start
+
+    def _describing(self, span: Span, environ: Environ, start_response: StartResponse) -> StartResponse:
+        details, report = self.details, self.report
+
+        def start(*args: Any, **kwargs: Any) -> Any:
+            try:
+                details(span, environ)  # type: ignore[misc]
+            except Exception as error:
+                report(error)
+            return start_response(*args, **kwargs)
+
+        return start
+
+    def _watch(self, body: Any, span: Span, environ: Environ, inside: Any) -> Any:
+        """The body as the server shall get it. Where its identity or type matters to servers it stays what it is."""
+        kind = body.__class__
+        if kind is list or kind is tuple:
+            self.server.finish(span)
+            return body
+        wrapper = environ.get("wsgi.file_wrapper")
+        if wrapper is not None and (
+            isinstance(body, wrapper) if isinstance(wrapper, type) else isinstance(body, IOBase)
+        ):
+            self._end_on_close(body, span)
+            return body
+        return (SizedBody if hasattr(kind, "__len__") else Body)(body, self.server, span, inside)
+
+    def _end_on_close(self, body: Any, span: Span) -> None:
+        """Servers send a file that their own wrapper holds without reading it, so only its `close` tells the end."""
+        close = getattr(body, "close", None)
+
+        def ending() -> None:
+            try:
+                if close is not None:
+                    close()
+            finally:
+                self.server.finish(span)
+
+        try:
+            body.close = ending
+        except Exception:
+            self.server.finish(span)
+
+
+def inside_request(environ: Environ) -> bool:
+    """Whether the request has a span already: of an outer WSGI application, or of an ASGI one that handed it on."""
+    span = environ.get(KEY)
+    if span is not None:
+        return span.duration is None  # type: ignore[no-any-return]
+    outer = current_request()
+    if outer is None:
+        return False
+    attributes = outer.attributes
+    if (
+        "http.upgraded" in attributes
+        or attributes.get("http.request.method") != environ.get("REQUEST_METHOD")
+        or attributes.get("url.path") != environ_path(environ)
+    ):
+        return False
+    environ[KEY] = outer
+    return True
+
+
+class Body:
+    """Stands for the body that an application returned; the span ends when the server closes it."""
+
+    __slots__ = ("__wrapped__", "_iterator", "_server", "_span", "_inside")
+
+    def __init__(self, wrapped: Any, server: WebServer, span: Span, inside: Any) -> None:
+        self.__wrapped__ = wrapped
+        self._iterator: Any = None
+        self._server = server
+        self._span = span
+        self._inside = inside
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__wrapped__, name)
+
+    def __iter__(self) -> Body:
+        return self
+
+    def __next__(self) -> bytes:
+        outside = set_active(self._inside)
+        try:
+            iterator = self._iterator
+            if iterator is None:
+                iterator = self._iterator = iter(self.__wrapped__)
+            return next(iterator)  # type: ignore[no-any-return]
+        except StopIteration:
+            raise
+        except BaseException as error:
+            self._server.failed(self._span, error)
+            raise
+        finally:
+            self._inside = set_active(outside)
+
+    def close(self) -> None:
+        """Close what the application returned, if it can be closed, and end the span."""
+        close = getattr(self.__wrapped__, "close", None)
+        outside = set_active(self._inside)
+        try:
+            if close is not None:
+                close()
+        except BaseException as error:
+            self._server.failed(self._span, error)
+            raise
+        finally:
+            self._server.finish(self._span)
+            set_active(outside)
+
+    def __del__(self) -> None:
+        if self._span.duration is None:  # a server that does not close
+            self._server.finish(self._span)
+
+
+class SizedBody(Body):
+    """The same for a body that knows its length, by which servers know that one part is all."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return len(self.__wrapped__)
+
+
+def build(site: Site) -> Callable[..., Any]:
+    """The wrapper of a `wsgi` hook."""
+    integration = site.hook.integration
+    attributes = {}
+    for package in integration.packages:
+        version = installed.version(package)
+        if version is not None:
+            attributes["%s.version" % integration.name] = version
+            break
+    server = WebServer(
+        site.tracer,
+        site.hook.extra.get("operation") or integration.name + ".request",
+        integration.name,
+        site.service,
+        site.settings.shared,
+        attributes,  # type: ignore[arg-type]
+    )
+    requests, original = Requests(server, site.hook.handler, site.failed), site.original
+    call = requests.call
+
+    def method(self: Any, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if site.off:
+            return original(self, environ, start_response)  # type: ignore[no-any-return]
+        return call(original.__get__(self), environ, start_response)
+
+    def function(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if site.off:
+            return original(environ, start_response)  # type: ignore[no-any-return]
+        return call(original, environ, start_response)
+
+    return method if site.bound else function

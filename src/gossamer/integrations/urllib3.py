@@ -1,0 +1,41 @@
+"""urllib3: a span for each request of a connection pool, retries included; `PoolManager` asks one pool for each hop."""
+
+from __future__ import annotations
+
+from gossamer.instrument import Call, Integration, SpanStart, http_client
+
+if False:
+    from typing import Any
+
+urllib3 = Integration(
+    "urllib3",
+    packages={"urllib3": ">=1.22"},
+    title="urllib3",
+    service="urllib3",
+    layer=http_client.LAYER,
+    docs="https://urllib3.readthedocs.io",
+    page=(">= 1.22", False),
+)
+
+
+def answered(call: Call, response: Any) -> None:
+    """Status and headers of the answer."""
+    http_client.response(call, response.status, response.headers)
+
+
+@urllib3.trace("urllib3.connectionpool:HTTPConnectionPool.urlopen", after=answered)
+def urlopen(call: Call) -> SpanStart:
+    """The span of a request, which goes out with headers of its own: those given belong to the caller."""
+    pool = call.instance
+    url = call.argument(1, "url")
+    if url[:1] == "/":
+        host = pool.host
+        if ":" in host and host[:1] != "[":
+            host = "[%s]" % host
+        url = "%s://%s%s%s" % (pool.scheme, host, ":%d" % pool.port if pool.port else "", url)
+    headers = call.argument(3, "headers")
+    if headers is None:
+        headers = pool.headers
+    headers = {} if headers is None else headers.copy() if hasattr(headers, "copy") else dict(headers)
+    call.replace(3, "headers", headers)
+    return http_client.request(call, "urllib3.request", call.argument(0, "method"), url, headers)

@@ -1,0 +1,58 @@
+"""Middleware to trace WSGI and ASGI applications by hand: those of frameworks that have no integration.
+
+    application = gossamer.middleware.WSGIMiddleware(application)
+
+Where an integration traces the application as well, a request still has one span: the outermost one.
+"""
+
+from __future__ import annotations
+
+from ._instrument.conventions.http_server import WebServer
+from ._instrument.protocols import asgi, wsgi
+from ._settings import settings
+from ._start import tracer
+
+if False:
+    from typing import Any, Awaitable, Callable, Dict, Iterable, Optional
+
+__all__ = ["ASGIMiddleware", "WSGIMiddleware"]
+
+
+class WSGIMiddleware:
+    """A WSGI application with a span for each request.
+
+    Args:
+        application: the application to trace.
+        service: of the spans; default: that of the process.
+        name: operation name.
+    """
+
+    def __init__(self, application: Any, service: Optional[str] = None, name: str = "wsgi.request") -> None:
+        self.application = application
+        self._requests = wsgi.Requests(WebServer(tracer, name, "wsgi", service, settings))
+
+    def __call__(self, environ: Dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        return self._requests.call(self.application, environ, start_response)
+
+
+class ASGIMiddleware:
+    """An ASGI application, of version 2 or 3, with a span for each HTTP request and websocket.
+
+    Args:
+        application: the application to trace.
+        service: of the spans; default: that of the process.
+        name: operation name.
+    """
+
+    def __init__(self, application: Any, service: Optional[str] = None, name: str = "asgi.request") -> None:
+        self.application = application
+        self._single = asgi.single(application) if asgi.is_double_callable(application) else application
+        self._requests = asgi.Requests(WebServer(tracer, name, "asgi", service, settings))
+
+    async def __call__(
+        self,
+        scope: Dict[str, Any],
+        receive: Callable[[], Awaitable[Dict[str, Any]]],
+        send: Callable[[Dict[str, Any]], Awaitable[None]],
+    ) -> Any:
+        return await asgi.call(self._requests, self._single, scope, receive, send)

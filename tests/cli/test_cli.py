@@ -99,7 +99,8 @@ def test_the_path_is_prefixed_once() -> None:
     once = environment({"PYTHONPATH": f"/a{os.pathsep}/b", "X": "1"}, {"Y": "2"})
     assert once["PYTHONPATH"] == os.pathsep.join([ours, "/a", "/b"]) and once["X"] == "1" and once["Y"] == "2"
     assert environment(once, {})["PYTHONPATH"] == once["PYTHONPATH"]
-    assert environment({}, {})["PYTHONPATH"] == ours
+    assert environment({}, {})["PYTHONPATH"] == environment({"PYTHONPATH": ""}, {})["PYTHONPATH"] == ours
+    assert environment({"PYTHONPATH": f"/a{os.pathsep}"}, {})["PYTHONPATH"] == f"{ours}{os.pathsep}/a{os.pathsep}"
 
 
 # --- settings --------------------------------------------------------------------------------------------------------

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import sys
 import threading
 
 import gossamer
@@ -120,8 +118,8 @@ def test_types_are_the_librarys(connection):
     assert isinstance(connection, sqlite3.Connection) and isinstance(cursor, sqlite3.Cursor)
     assert type(connection).__name__ == "Connection" and repr(connection).startswith("<sqlite3.Connection object")
     assert type(cursor).__qualname__ == "Cursor" and type(cursor).__module__ == "sqlite3"
-    assert inspect.signature(sqlite3.connect) is not None if sys.version_info >= (3, 10) else True
-    assert sqlite3.connect.__name__ == "connect"
+    assert sqlite3.connect.__name__ == "connect" and sqlite3.connect.__doc__
+    assert connection.cursor().execute.__name__ == "execute" and connection.commit.__doc__
 
 
 def test_backup_dump_rows_and_functions(connection, spans):

@@ -91,7 +91,8 @@ def serve_werkzeug(application: Any) -> Iterator[Tuple[str, int]]:
             """Not into the tests' output."""
 
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
         yield server.socket.getsockname()[:2]

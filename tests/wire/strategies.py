@@ -20,7 +20,7 @@ keys = st.one_of(
     texts,
 )
 scalars = st.one_of(
-    texts, st.booleans(), st.integers(), st.integers(-(2**54), 2**54), st.floats(), st.binary(max_size=20), st.just("work")
+    texts, st.booleans(), st.integers(), st.integers(-(2**54), 2**54), st.floats(allow_nan=False), st.just(float("nan")), st.binary(max_size=20), st.just("work")
 )
 values = st.one_of(scalars, st.lists(scalars, max_size=4).map(tuple))
 attributes = st.dictionaries(keys, values, max_size=6)

@@ -18,7 +18,7 @@ from tests.wire.build import process, v04, v05
 from tests.wire.strategies import batches
 
 OF = process()
-patient = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+patient = settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def without_links(traces: List[List[Dict[str, Any]]]) -> List[List[Dict[str, Any]]]:
@@ -32,7 +32,9 @@ def without_links(traces: List[List[Dict[str, Any]]]) -> List[List[Dict[str, Any
 @given(batches())
 @patient
 def test_v04_and_v05_say_the_same(batch: Batch) -> None:
-    assert without_links(v04(batch, OF)) == without_links(v05(batch, OF))
+    traces = without_links(v04(batch, OF))
+    assert traces == without_links(v05(batch, OF))
+    assert [len(trace) for trace in traces] == [len(chunk.spans) for chunk in batch]  # nothing was given up
 
 
 @given(batches())
@@ -72,7 +74,9 @@ def test_the_viewer_reads_what_we_write(batch: Batch) -> None:
 
 
 def official(body: bytes) -> ExportTraceServiceRequest:
-    return ExportTraceServiceRequest.FromString(body)
+    request = ExportTraceServiceRequest.FromString(body)
+    request.DiscardUnknownFields()  # the flags, with the classes of CPython 3.7
+    return request
 
 
 def json_official(body: bytes) -> ExportTraceServiceRequest:
@@ -92,7 +96,7 @@ def json_official(body: bytes) -> ExportTraceServiceRequest:
                 to_base64(span)
                 for link in span.get("links", ()):
                     to_base64(link)
-    return json_format.ParseDict(message, ExportTraceServiceRequest())
+    return json_format.ParseDict(message, ExportTraceServiceRequest(), ignore_unknown_fields=True)
 
 
 def flat(request: ExportTraceServiceRequest) -> List[Tuple[Any, ...]]:
@@ -110,10 +114,7 @@ def test_protobuf_and_json_say_the_same(batch: Batch) -> None:
     spans = flat(official(encode_protobuf(batch, OF)))
     assert len(spans) == sampled(batch)[1]
     others = flat(json_official(encode_json(batch, OF)))
-    # A NaN is not equal to itself; its bytes are.
-    assert [(a, b, span.SerializeToString(deterministic=True)) for a, b, span in spans] == [
-        (a, b, span.SerializeToString(deterministic=True)) for a, b, span in others
-    ]
+    assert [(a, b, str(span)) for a, b, span in spans] == [(a, b, str(span)) for a, b, span in others]
     for _, _, span in spans:
         keys = [attribute.key for attribute in span.attributes]
         assert len(set(keys)) == len(keys)

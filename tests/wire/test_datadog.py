@@ -363,7 +363,15 @@ def test_what_the_program_sets_wins_over_what_we_say() -> None:
     attributes = {"env": "mine", "version": 2, "component": "own", "team": "red", "_dd.measured": 1}
     span = only(one(attributes=attributes, kind="client", integration="requests"))
     assert (span["meta"]["env"], span["meta"]["component"], span["meta"]["team"]) == ("mine", "own", "red")
-    assert span["metrics"]["version"] == 2.0 and "version" not in span["meta"]
+    assert span["meta"]["version"] == "2"
+
+
+@pytest.mark.parametrize("count", [15, 16, 200, 255, 256, 300, 70000])
+def test_many_attributes(count: int) -> None:
+    texts = {"t%d" % number: "x" for number in range(count)}
+    assert len(only(one(attributes=texts), process(tags={}))["meta"]) == count + 5
+    numbers = {"n%d" % number: number for number in range(count)}
+    assert len(only(one(attributes=numbers))["metrics"]) == count + 2
 
 
 def test_the_same_fact_under_both_names() -> None:

@@ -57,6 +57,7 @@ def test_names(kind: str, type: Any, ours: Dict[str, Any], theirs: Dict[str, Any
         ({"url.scheme": "http", "url.path": "/a", "server.address": "x", "server.port": 8000}, "http://x:8000/a"),
         ({"url.scheme": "https", "url.path": "/a", "server.address": "x", "server.port": 443}, "https://x/a"),
         ({"url.scheme": "http", "url.path": "/", "url.query": "q=1", "server.address": "x", "server.port": 80}, "http://x/?q=1"),
+        ({"url.path": "/a", "url.query": ("a", 1), "server.address": "x"}, "http://x/a?('a', 1)"),
         ({"url.path": "/a", "url.full": "http://y/b"}, "http://y/b"),
     ],
 )

@@ -42,6 +42,14 @@ def the_span(batch: Any) -> Any:
     return span
 
 
+def flags(message: Any) -> int:
+    """The flags of a span or a link; the classes of CPython 3.7 are too old to know them."""
+    if "flags" not in message.DESCRIPTOR.fields_by_name:
+        tag = b"\x85\x01" if message.DESCRIPTOR.name == "Span" else b"\x35"
+        return int.from_bytes(message.SerializeToString().rpartition(tag)[2][:4], "little")
+    return message.flags  # type: ignore[no-any-return]
+
+
 def test_a_span() -> None:
     maker = Maker()
     root = maker.start(
@@ -62,7 +70,7 @@ def test_a_span() -> None:
         "operation.name": "flask.request", "span.type": "web",
         "http.request.method": "GET", "http.response.status_code": 200,
     }  # fmt: skip
-    assert span.flags == 0x301  # sampled; it is known that the parent is remote; it is
+    assert flags(span) == 0x301  # sampled; it is known that the parent is remote; it is
     assert not span.HasField("status")
 
 
@@ -86,7 +94,7 @@ def test_kinds(kind: str, number: int) -> None:
 
 def test_a_root_has_no_parent_and_no_remote_parent() -> None:
     span = the_span(one())
-    assert (span.parent_span_id, span.flags, span.trace_state) == (b"", 0x101, "")
+    assert (span.parent_span_id, flags(span), span.trace_state) == (b"", 0x101, "")
 
 
 def test_services() -> None:
@@ -168,8 +176,8 @@ def test_events_and_links() -> None:
     assert (event.time_unix_nano, event.name, plain(event.attributes)) == (START, "retry", {"n": 1})
     first, second = span.links
     assert first.trace_id == TRACE_ID.to_bytes(16, "big") and first.span_id.hex() == "fedcba9876543210"
-    assert (first.trace_state, first.flags, plain(first.attributes)) == ("x=y", 0x301, {"why": "batch"})
-    assert (second.trace_state, second.flags, plain(second.attributes)) == ("", 0x300, {})
+    assert (first.trace_state, flags(first), plain(first.attributes)) == ("x=y", 0x301, {"why": "batch"})
+    assert (second.trace_state, flags(second), plain(second.attributes)) == ("", 0x300, {})
 
 
 def test_names_that_the_program_took_are_its_own() -> None:

@@ -122,9 +122,11 @@ def _hint_for_option(word: str) -> str:
 def environment(environ: Mapping[str, str], variables: Mapping[str, str]) -> Dict[str, str]:
     """The environment for the program: our folder first on its Python path, and what the options set."""
     ours = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_bootstrap")
-    before = [entry for entry in environ.get("PYTHONPATH", "").split(os.pathsep) if entry and entry != ours]
+    before = environ.get("PYTHONPATH", "")
+    # An empty entry among others is the current folder to Python, and is kept.
+    entries = [entry for entry in before.split(os.pathsep) if entry != ours] if before else []
     result = dict(environ)
-    result["PYTHONPATH"] = os.pathsep.join([ours, *before])
+    result["PYTHONPATH"] = os.pathsep.join([ours, *entries])
     result.update(variables)
     return result
 

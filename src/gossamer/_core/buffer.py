@@ -31,16 +31,18 @@ class Chunk:
     def __init__(self, trace: Trace, spans: List[Span]) -> None:
         self.trace = trace
         self.spans = spans
-        size = TRACE_BYTES
+        size = TRACE_BYTES + SPAN_BYTES * len(spans)
         for span in spans:
             attributes = span.attributes
-            size += SPAN_BYTES + ATTRIBUTE_BYTES * len(attributes)
-            for value in attributes.values():
-                kind = type(value)
-                if kind is str:
-                    size += len(value)  # type: ignore[arg-type]
-                elif kind is tuple or kind is bytes:
-                    size += value_bytes(value)
+            count = len(attributes)
+            if count:
+                size += ATTRIBUTE_BYTES * count
+                for value in attributes.values():
+                    kind = type(value)
+                    if kind is str:
+                        size += len(value)  # type: ignore[arg-type]
+                    elif kind is tuple or kind is bytes:
+                        size += value_bytes(value)
             if span.events is not None or span.links is not None:
                 size += span.extra_size()
         self.size = size

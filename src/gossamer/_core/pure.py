@@ -102,7 +102,7 @@ class Trace:
         # Containers whose single operations are atomic, so that spans may start and finish in any thread.
         # By id, without the spans: that would be a cycle, and work for the garbage collector.
         self._open: Dict[int, bool] = {}
-        self._finished: Dict[int, Span] = {}
+        self._finished: List[Span] = []
 
     def continued(self) -> Trace:
         """The part of this trace that a forked child adds."""
@@ -123,8 +123,8 @@ class Trace:
         spans: List[Span] = []
         try:
             while finished:
-                spans.append(finished.popitem()[1])  # one by one: another thread may do the same
-        except KeyError:
+                spans.append(finished.pop())  # one by one: another thread may do the same
+        except IndexError:
             pass
         if spans:
             spans.reverse()
@@ -248,7 +248,7 @@ class Span(Facts):
             if not opened and not finished:
                 self.recorder.emit(trace, [self])
                 return
-            finished[self.span_id] = self
+            finished.append(self)
             if not opened or len(finished) >= self.recorder.partial_flush_min_spans:
                 trace.flush()
         elif not opened:

@@ -26,11 +26,11 @@ from .datadog_span import (
     trace_facts,
     translated,
 )  # fmt: skip
-from .names_datadog import AS_TEXT, STATEMENT, URL_PARTS, table, translate
+from .names_datadog import AS_TEXT, FIXED, STATEMENT, URL_PARTS, table, translate
 from .pack import array_header, map_header, pack_str, pack_uint
 
 if False:
-    from typing import Any, Dict, List, Optional, Tuple
+    from typing import Any, Dict, FrozenSet, List, Optional, Tuple
 
     from .._core.buffer import Batch, Chunk
     from .._core.pure import Event, Link, Span, Trace
@@ -85,7 +85,7 @@ class _Table(Dict[str, bytes] if False else dict):  # type: ignore[misc]
 class _Keys(Dict[str, Optional[bytes]] if False else dict):  # type: ignore[misc]
     """Packed names of attributes. None: only the full translation knows what to do; empty: the text of a query."""
 
-    def __init__(self, names: Dict[str, str], reserved: Dict[str, Any], texts: Dict[str, bytes]) -> None:
+    def __init__(self, names: Dict[str, str], reserved: FrozenSet[str], texts: Dict[str, bytes]) -> None:
         self.names = names
         self.reserved = reserved
         self.texts = texts
@@ -133,9 +133,7 @@ class _Format:
         self.shapes: Dict[Tuple[Any, ...], _Shape] = {}
         self.facts: Dict[Tuple[Any, ...], Tuple[Piece, Piece]] = {}
         self.keys: Dict[Tuple[str, Optional[str]], _Keys] = {}
-        self.reserved = dict.fromkeys(("component", "env", "version", "span.kind", "language", "runtime-id"))
-        self.reserved.update(dict.fromkeys(("process_id", "error.type", "error.message", "error.stack")))
-        self.reserved.update(dict.fromkeys(process.tags))
+        self.reserved = FIXED.union(process.tags, ("process_id",))
 
     # -- what repeats ---------------------------------------------------------------------------------------------
 
@@ -283,6 +281,8 @@ class _Format:
                     count += 1
                 else:
                     return False
+        if metas > 255 or count > 255:
+            return False
         out[place] = self.meta_headers[metas]
         out.append(self.metrics_headers[count])
         out += numbers

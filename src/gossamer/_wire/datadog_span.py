@@ -8,24 +8,14 @@ from __future__ import annotations
 
 import json
 
-from .names_datadog import AS_TEXT, EXCEPTIONS, STATEMENT, URL_PARTS, translate
+from .names_datadog import AS_TEXT, EXCEPTIONS, FIXED, STATEMENT, URL_PARTS, translate
 
 if False:
-    from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+    from typing import Any, Dict, List, Optional, Tuple
 
     from .._core.context import SpanContext
     from .._core.pure import Event, Link, Span, Trace
     from .info import Process
-
-    class Shape(NamedTuple):
-        """What the spans of one kind have in common."""
-
-        name: str
-        service: Optional[str]
-        type: Optional[str]
-        kind: str
-        integration: Optional[str]
-        role: int
 
 
 __all__ = ["INSIDE", "ENTRY", "ROOT", "MAX_KEY", "MAX_RESOURCE", "MAX_TEXT", "constants", "translated", "trace_facts"]
@@ -37,9 +27,6 @@ MAX_RESOURCE = 5000
 MAX_TEXT = 25000
 MAX_KEY = 200
 _EXACT = 2**53  # integers beyond are not exact as a float64
-
-Meta = "Dict[str, str]"
-Metrics = "Dict[str, float]"
 
 
 def constants(
@@ -122,12 +109,14 @@ def _has_source(key: str, names: Dict[str, str], attributes: Dict[str, Any]) -> 
 
 def _url(attributes: Dict[str, Any]) -> str:
     """The URL of a request from the parts that a server knows."""
-    get = attributes.get
-    host, port, scheme = get("server.address", ""), get("server.port"), get("url.scheme", "http")
-    if port and port != {"http": 80, "https": 443}.get(scheme):
-        host = "%s:%s" % (host, port)
-    query = get("url.query")
-    return "%s://%s%s%s" % (scheme, host, get("url.path", ""), "?%s" % query if query else "")
+    host, port, scheme, path, query = [
+        text(attributes.get(name, ""))
+        for name in ("server.address", "server.port", "url.scheme", "url.path", "url.query")
+    ]
+    scheme = scheme or "http"
+    if port and port != {"http": "80", "https": "443"}.get(scheme):
+        host += ":" + port
+    return scheme + "://" + host + path + ("?" + query if query else "")
 
 
 def _put(name: str, value: Any, meta: Dict[str, str], metrics: Dict[str, float]) -> None:
@@ -138,7 +127,10 @@ def _put(name: str, value: Any, meta: Dict[str, str], metrics: Dict[str, float])
             _put("%s.%d" % (name, index), item, meta, metrics)
         return
     kind = value.__class__
-    if (kind is float and value - value == 0.0) or (kind is int and -_EXACT <= value <= _EXACT and name not in AS_TEXT):
+    number = (kind is float and value - value == 0.0) or (
+        kind is int and -_EXACT <= value <= _EXACT and name not in AS_TEXT
+    )
+    if number and name not in FIXED:
         metrics[name] = float(value)
         meta.pop(name, None)
     else:
@@ -149,7 +141,7 @@ def _put(name: str, value: Any, meta: Dict[str, str], metrics: Dict[str, float])
 def text(value: Any) -> str:
     """A scalar as text."""
     if value.__class__ is str:
-        return value  # type: ignore[no-any-return]
+        return value
     if value is True:
         return "true"
     if value is False:

@@ -11,7 +11,7 @@ import builtins
 if False:
     from typing import Dict, FrozenSet, Optional
 
-__all__ = ["AS_TEXT", "EXCEPTIONS", "STATEMENT", "URL_PARTS", "table", "translate"]
+__all__ = ["AS_TEXT", "EXCEPTIONS", "FIXED", "STATEMENT", "URL_PARTS", "table", "translate"]
 
 STATEMENT = "db.statement"
 """The text of a query, where it says more than the resource does."""
@@ -69,7 +69,12 @@ _PREFIXES = (
 )
 
 AS_TEXT: FrozenSet[str] = frozenset(("http.response.status_code", "http.status_code"))
-"""Numbers that Datadog knows as strings."""
+"""Numbers that Datadog knows as texts."""
+
+FIXED: FrozenSet[str] = frozenset(
+    ("component", "env", "error.message", "error.stack", "error.type", "language", "runtime-id", "span.kind", "version")
+)
+"""Names that mean something to Datadog itself: always texts, whatever the program sets."""
 
 URL_PARTS: FrozenSet[str] = frozenset(("url.path", "url.query", "url.scheme"))
 """What a server knows of its URL; Datadog has `http.url` alone."""

@@ -122,8 +122,8 @@ def _span(span: Span) -> bytes:
     out.append(_string(b"\x2a", span.resource or span.name))
     out.append(_pack_times(0x30, KINDS.get(span.kind, 1), 0x39, start, 0x41, end))
     get = _texts.get
-    for key, value in extra_attributes(span):
-        out.append(get((key, value)) or _text_attribute(key, value))
+    for key, text in extra_attributes(span):
+        out.append(get((key, text)) or _text_attribute(key, text))
     for key, value in span.attributes.items():
         if value.__class__ is str:
             out.append(get((key, value)) or _text_attribute(key, value))  # type: ignore[arg-type]

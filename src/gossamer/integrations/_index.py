@@ -6,11 +6,13 @@ if False:
     from typing import Dict, Tuple
 
 MODULES: Dict[str, Tuple[str, ...]] = {
+    "concurrent.futures.thread": ("futures",),
     "fastapi.applications": ("fastapi",),
     "fastapi.routing": ("fastapi",),
     "flask.app": ("flask",),
     "http.client": ("httplib",),
     "httpx._client": ("httpx",),
+    "logging": ("logging",),
     "redis.asyncio.client": ("redis",),
     "redis.asyncio.cluster": ("redis",),
     "redis.client": ("redis",),
@@ -20,5 +22,6 @@ MODULES: Dict[str, Tuple[str, ...]] = {
     "sqlite3.dbapi2": ("sqlite3",),
     "starlette.applications": ("starlette",),
     "starlette.routing": ("fastapi", "starlette",),
+    "threading": ("threads",),
     "urllib3.connectionpool": ("urllib3",),
 }

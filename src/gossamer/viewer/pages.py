@@ -6,6 +6,7 @@ committed, and deflated once when it is full.
 
 import sqlite3
 import threading
+import time
 import zlib
 from collections import OrderedDict
 from typing import Optional, Tuple
@@ -52,7 +53,8 @@ class PageWriter:
 
     def _store(self, format: int, raw: int, data: bytes) -> None:
         self._connection.execute(
-            "insert or replace into page (id, format, raw, data) values (?, ?, ?, ?)", (self._id, format, raw, data)
+            "insert or replace into page (id, format, raw, written, data) values (?, ?, ?, ?, ?)",
+            (self._id, format, raw, int(time.time() * 1e6), data),
         )
 
 

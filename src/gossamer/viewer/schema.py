@@ -13,13 +13,13 @@ from typing import Iterator, List, Optional, Tuple
 
 from gossamer import _log
 
-VERSION = 20001
+VERSION = 20002
 APPLICATION = 0x676F7373
 FIND_CHUNKS = 100000  # chunks per full-text table, so that retention can drop a whole one
 
 TABLES = """
 create table op (id integer primary key, service text, name text, resource text, type text, kind text);
-create table page (id integer primary key, format integer, raw integer, data blob);
+create table page (id integer primary key, format integer, raw integer, written integer, data blob);
 create table chunk (id integer primary key, trace integer, page integer, head integer, at integer, len integer, spans
 integer, flags integer); create index chunk_trace on chunk (trace);
 create table trace (id integer primary key, hi integer, lo integer, root integer, start integer, dur integer, spans

@@ -2,66 +2,65 @@
 
 /** What the viewer answered when it was not a success. */
 export class Refused extends Error {
-  constructor(status, body) {
-    const error = (body && body.error) || {};
-    super(error.message || "The viewer answered " + status);
-    this.status = status;
-    this.code = error.code || "";
-    this.at = Number.isInteger(error.at) ? error.at : null;
-    this.body = body;
-  }
+	constructor(status, body) {
+		const error = (body && body.error) || {};
+		super(error.message || "The viewer answered " + status);
+		this.status = status;
+		this.code = error.code || "";
+		this.at = Number.isInteger(error.at) ? error.at : null;
+		this.body = body;
+	}
 }
 
 const watchers = [];
 let reachable = true;
 
 export function onReachable(call) {
-  watchers.push(call);
+	watchers.push(call);
 }
 
 function reached(now) {
-  if (now === reachable) return;
-  reachable = now;
-  for (const call of watchers) call(now);
-  if (!now) setTimeout(knock, 1000);
+	if (now === reachable) return;
+	reachable = now;
+	for (const call of watchers) call(now);
+	if (!now) setTimeout(knock, 1000);
 }
 
 async function knock() {
-  if (reachable) return;
-  try {
-    const answer = await fetch("api/status", { cache: "no-store" });
-    if (answer.ok) return reached(true);
-  } catch {
-    // Still gone.
-  }
-  setTimeout(knock, 1500);
+	if (reachable) return;
+	try {
+		const answer = await fetch("api/status", { cache: "no-store" });
+		if (answer.ok) return reached(true);
+	} catch {
+	}
+	setTimeout(knock, 1500);
 }
 
 async function ask(path, options) {
-  let answer;
-  try {
-    answer = await fetch(path, { cache: "no-store", ...options });
-  } catch (error) {
-    if (error.name !== "AbortError") reached(false);
-    throw error;
-  }
-  reached(true);
-  const body = await answer.json().catch(() => null);
-  if (!answer.ok) throw new Refused(answer.status, body);
-  return body;
+	let answer;
+	try {
+		answer = await fetch(path, { cache: "no-store", ...options });
+	} catch (error) {
+		if (error.name !== "AbortError") reached(false);
+		throw error;
+	}
+	reached(true);
+	const body = await answer.json().catch(() => null);
+	if (!answer.ok) throw new Refused(answer.status, body);
+	return body;
 }
 
 /** GET of a JSON answer; `params` without value are left out. */
 export function get(path, params, signal) {
-  const query = new URLSearchParams();
-  for (const [key, value] of Object.entries(params || {})) if (value) query.set(key, value);
-  const text = query.toString();
-  return ask("api/" + path + (text ? "?" + text : ""), { signal });
+	const query = new URLSearchParams();
+	for (const [key, value] of Object.entries(params || {})) if (value) query.set(key, value);
+	const text = query.toString();
+	return ask("api/" + path + (text ? "?" + text : ""), { signal });
 }
 
 export function change(method, path, body) {
-  const headers = { "X-Gossamer": "1", "Content-Type": "application/json" };
-  return ask("api/" + path, { method, headers, body: JSON.stringify(body || {}) });
+	const headers = { "X-Gossamer": "1", "Content-Type": "application/json" };
+	return ask("api/" + path, { method, headers, body: JSON.stringify(body || {}) });
 }
 
 /**
@@ -69,44 +68,44 @@ export function change(method, path, body) {
  * and a viewer is open in many tabs.
  */
 export class Live {
-  constructor(call) {
-    this.call = call;
-    this.source = null;
-    document.addEventListener("visibilitychange", () => this.update());
-    onReachable(() => this.update());
-    this.update();
-  }
+	constructor(call) {
+		this.call = call;
+		this.source = null;
+		document.addEventListener("visibilitychange", () => this.update());
+		onReachable(() => this.update());
+		this.update();
+	}
 
-  update() {
-    const wanted = reachable && document.visibilityState !== "hidden";
-    if (!wanted) return this.close();
-    if (this.source) return;
-    const source = new EventSource("api/live");
-    this.source = source;
-    for (const name of ["hello", "traces", "removed", "cleared"]) source.addEventListener(name, (event) => this.take(name, event));
-    source.onerror = () => this.failed(source);
-  }
+	update() {
+		const wanted = reachable && document.visibilityState !== "hidden";
+		if (!wanted) return this.close();
+		if (this.source) return;
+		const source = new EventSource("api/live");
+		this.source = source;
+		for (const name of ["hello", "traces", "removed", "cleared"]) source.addEventListener(name, (event) => this.take(name, event));
+		source.onerror = () => this.failed(source);
+	}
 
-  take(name, event) {
-    let news;
-    try {
-      news = JSON.parse(event.data);
-    } catch {
-      return;
-    }
-    this.call(name, news);
-  }
+	take(name, event) {
+		let news;
+		try {
+			news = JSON.parse(event.data);
+		} catch {
+			return;
+		}
+		this.call(name, news);
+	}
 
-  failed(source) {
-    source.close();
-    if (this.source !== source) return;
-    this.source = null;
-    // Either the viewer has stopped, which `ask` notices, or it has no stream to spare: later again.
-    get("status").catch(() => null).then(() => setTimeout(() => this.update(), 2000));
-  }
+	failed(source) {
+		source.close();
+		if (this.source !== source) return;
+		this.source = null;
+		// Either the viewer has stopped, which `ask` notices, or it has no stream to spare: later again.
+		get("status").catch(() => null).then(() => setTimeout(() => this.update(), 2000));
+	}
 
-  close() {
-    if (this.source) this.source.close();
-    this.source = null;
-  }
+	close() {
+		if (this.source) this.source.close();
+		this.source = null;
+	}
 }

@@ -1,0 +1,38 @@
+"""concurrent.futures: what a thread pool runs belongs to the span that submitted it.
+
+Only the active span goes along; the program's own context variables stay where they are. Processes are left alone.
+"""
+
+from __future__ import annotations
+
+from gossamer.instrument import Call, Integration, active, set_active
+
+if False:
+    from typing import Any, Callable
+
+futures = Integration(
+    "futures",
+    title="Futures",
+    docs="https://docs.python.org/3/library/concurrent.futures.html",
+    page=("*", True),
+    notes="Carries the active span; makes none.",
+)
+
+
+def run(*args: Any, **kwargs: Any) -> Any:
+    """Call a submitted function under its parent: `run(parent, function, ...)`."""
+    before = set_active(args[0])
+    try:
+        return args[1](*args[2:], **kwargs)
+    finally:
+        set_active(before)
+
+
+@futures.wrap("concurrent.futures.thread:ThreadPoolExecutor.submit")
+def submit(original: Callable[..., Any], call: Call) -> Any:
+    """Submit with the active span as the parent."""
+    parent = active()
+    # A pool of interpreters (Python 3.14) is a thread pool that pickles its functions.
+    if parent is None or not call.args or type(call.instance).__name__ == "InterpreterPoolExecutor":
+        return original(*call.args, **call.kwargs)
+    return original(run, parent, *call.args, **call.kwargs)

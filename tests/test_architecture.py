@@ -42,7 +42,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "viewer": {"_version", "_log", "_config", "_wire"},
 }
 # Above all layers: these may import any part.
-TOP = {"", "__main__", "_start", "auto", "cli", "_cli", "testing", "demo", "_bootstrap"}
+TOP = {"", "__main__", "_start", "auto", "cli", "_cli", "testing", "demo", "middleware", "_bootstrap"}
 # What an integration's library is may be imported nowhere else.
 STDLIB_ONLY = set(ALLOWED) - {"integrations"} | TOP - {"testing"}
 

@@ -19,7 +19,6 @@ if False:
 
 _MULTIPROCESSING = ("multiprocessing.util", "billiard.util")
 _flush: Optional[Flush] = None
-_main = 0  # the process in which the tracer was started
 
 
 def install_atexit(flush: Flush) -> None:
@@ -32,8 +31,6 @@ def install_atexit(flush: Flush) -> None:
 
 def install(flush: Flush) -> None:
     """`install_atexit`, and the same for SIGTERM and for children of multiprocessing and billiard."""
-    global _main
-    _main = os.getpid()
     install_atexit(flush)
     _install_sigterm()
     from ._instrument.imports import watch
@@ -58,21 +55,20 @@ _anchor = _Anchor()
 
 
 def _finalize_in(util: ModuleType) -> None:
+    package = util.__name__.rpartition(".")[0]
+
+    def flush_in_child() -> None:
+        # Asked at the end: at the time of the import a spawned or forkserver child does not know yet what it is.
+        process = sys.modules.get(package + ".process")
+        if _flush is not None and type(getattr(process, "current_process", object)()).__name__ != "_MainProcess":
+            _flush(False)
+
     def register(_: Any = None) -> None:
         # Lowest priority: after the program's own finalizers, which may still make spans.
-        util.Finalize(None, _run_in_child, exitpriority=-1000000)
-
-    main = _main  # not the process that imports the module now: billiard does so in the child
-
-    def _run_in_child() -> None:
-        if _flush is not None and os.getpid() != main:
-            _flush(False)
+        util.Finalize(None, flush_in_child, exitpriority=-1000000)
 
     # A child clears the finalizers it inherits, and then runs what was registered for after a fork.
     util.register_after_fork(_anchor, register)
-    process = sys.modules.get(util.__name__.rpartition(".")[0] + ".process")
-    if process is not None and getattr(process, "parent_process", lambda: None)() is not None:
-        main = 0  # a spawned child: it is one from its start
     register()
 
 

@@ -11,7 +11,7 @@ from gossamer._export.container import container_headers
 from gossamer._export.datadog import DatadogExporter
 from gossamer._export.exporter import ExportError
 from gossamer._export.http import HttpError
-from tests.export.scripted import Connection, forever, scripted  # noqa: F401
+from tests.export.scripted import Connection, forever
 from tests.services.capture import CaptureAgent
 from tests.services.ports import free_port
 from tests.wire.build import Maker, one, process
@@ -163,7 +163,16 @@ def test_sampling_rates_come_back(scripted: Any) -> None:
     assert b"Datadog-Rates-Payload-Version: abc" in server.requests[2]
 
 
-BAD_RATES = [b"OK", b"", b"[]", b"{}", b'{"rate_by_service": 3}', b'{"rate_by_service": {"a": "x"}}', b"\xff", b"[" * 900]
+BAD_RATES = [
+    b"OK",
+    b"",
+    b"[]",
+    b"{}",
+    b'{"rate_by_service": 3}',
+    b'{"rate_by_service": {"a": "x"}}',
+    b"\xff",
+    b"[" * 900,
+]
 
 
 @pytest.mark.parametrize("body", BAD_RATES)
@@ -172,7 +181,9 @@ def test_rates_that_are_none(scripted: Any, body: bytes) -> None:
 
 
 def test_rates_out_of_range_are_left_out(scripted: Any) -> None:
-    assert rates_after(scripted, answer(200, b'{"rate_by_service": {"a": 2, "b": -1, "c": NaN, "d": 0}}'))[0] == [{"d": 0.0}]
+    assert rates_after(scripted, answer(200, b'{"rate_by_service": {"a": 2, "b": -1, "c": NaN, "d": 0}}'))[0] == [
+        {"d": 0.0}
+    ]
 
 
 def test_a_sampler_that_fails(scripted: Any) -> None:

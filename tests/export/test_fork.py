@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.export.scripted import scripted  # noqa: F401
 from tests.services.capture import CaptureAgent
 from tests.services.process import run_python
 

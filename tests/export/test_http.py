@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 
 from gossamer._export.http import MAX_BODY, HttpClient, HttpError, split_url
-from tests.export.scripted import OK, Connection, forever, scripted  # noqa: F401
+from tests.export.scripted import OK, Connection, forever
 from tests.services.ports import free_port
 
 
 def test_requests_share_a_connection(scripted: Any) -> None:
-    server = scripted(forever(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\n\r\nhello", b"HTTP/1.1 204 No\r\n\r\n"))
+    server = scripted(
+        forever(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\n\r\nhello", b"HTTP/1.1 204 No\r\n\r\n")
+    )
     client = HttpClient(server.url + "/base/")
     response = client.request("PUT", "/a", b"body", {"X-Own": "1\r\nX-Bad: 2"})
     assert (response.status, response.body, response.headers["x-a"]) == (200, b"hello", "b")
@@ -274,7 +276,9 @@ def test_addresses(url: str, parts: Any) -> None:
     assert split_url(url) == parts
 
 
-@pytest.mark.parametrize("url", ["", "a", "a:80", "ftp://a", "http://", "http://a:b", "http://a:0", "http://a:99999", "unix://a"])
+@pytest.mark.parametrize(
+    "url", ["", "a", "a:80", "ftp://a", "http://", "http://a:b", "http://a:0", "http://a:99999", "unix://a"]
+)
 def test_what_is_no_address(url: str) -> None:
     with pytest.raises(ValueError):
         split_url(url)

@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from gossamer._export.exporter import ExportError
 from gossamer._export.otlp import OTLPExporter
-from tests.export.scripted import forever, scripted  # noqa: F401
+from tests.export.scripted import forever
 from tests.services.capture import CaptureAgent
 from tests.services.ports import free_port
 from tests.wire.build import Maker, one, process
@@ -21,7 +21,9 @@ def answer(status: int, body: bytes = b"", *headers: str) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-@pytest.mark.parametrize("protocol, content", [("http/protobuf", "application/x-protobuf"), ("http/json", "application/json")])
+@pytest.mark.parametrize(
+    "protocol, content", [("http/protobuf", "application/x-protobuf"), ("http/json", "application/json")]
+)
 @pytest.mark.parametrize("compression", ["none", "gzip"])
 def test_spans_arrive(capture_agent: CaptureAgent, protocol: str, content: str, compression: str) -> None:
     endpoint = capture_agent.otlp_url + "/v1/traces"
@@ -44,7 +46,10 @@ def test_nothing_is_sent_without_a_sampled_trace(scripted: Any) -> None:
     assert server.requests == []
 
 
-@pytest.mark.parametrize("status, retry", [(400, False), (401, False), (404, False), (500, False), (429, True), (502, True), (503, True), (504, True)])
+@pytest.mark.parametrize(
+    "status, retry",
+    [(400, False), (401, False), (404, False), (500, False), (429, True), (502, True), (503, True), (504, True)],
+)
 def test_answers_that_are_failures(scripted: Any, status: int, retry: bool) -> None:
     server = scripted(forever(answer(status, b"no", "Retry-After: 3")))
     with pytest.raises(ExportError) as caught:
@@ -74,7 +79,14 @@ def test_a_partial_success_is_counted(scripted: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "body, kind", [(b"\xff\xff\xff", "x-protobuf"), (b"\x0a", "x-protobuf"), (b"\x0a\x00", "x-protobuf"), (b"[]", "json"), (b"{", "json")]
+    "body, kind",
+    [
+        (b"\xff\xff\xff", "x-protobuf"),
+        (b"\x0a", "x-protobuf"),
+        (b"\x0a\x00", "x-protobuf"),
+        (b"[]", "json"),
+        (b"{", "json"),
+    ],
 )
 def test_answers_that_make_no_sense_are_successes(scripted: Any, body: bytes, kind: str) -> None:
     exporter = OTLPExporter(scripted(forever(answer(200, body, "Content-Type: application/" + kind))).url)

@@ -9,15 +9,18 @@ import pytest
 from gossamer._export.datadog import DatadogExporter
 from gossamer._export.otlp import OTLPExporter
 from gossamer._export.writer import Writer
-from tests.services.test_agent import datadog_test_agent  # noqa: F401
 from tests.wire.build import Maker, process, remote
 
 
 def shop(maker: Maker) -> None:
     """A trace with something of everything."""
     root = maker.start("flask.request", resource="GET /", type="web", kind="server", integration="flask")
-    query = maker.start("redis.command", root, resource="GET", service="redis", type="redis", kind="client", integration="redis")
-    query.set_attributes({"db.system.name": "redis", "server.port": 6379, "list": ["a", 1], "odd": "\ud800", "nan": float("nan")})
+    query = maker.start(
+        "redis.command", root, resource="GET", service="redis", type="redis", kind="client", integration="redis"
+    )
+    query.set_attributes(
+        {"db.system.name": "redis", "server.port": 6379, "list": ["a", 1], "odd": "\ud800", "nan": float("nan")}
+    )
     query.add_event("retry", {"n": 1, "nan": float("nan")})
     query.add_link(remote(priority=1), {"a": "b"})
     query.set_error(ValueError("no"))

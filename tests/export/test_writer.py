@@ -18,7 +18,7 @@ from gossamer._export.datadog import DatadogExporter
 from gossamer._export.exporter import Exporter, ExportError
 from gossamer._export.memory import MemoryExporter
 from gossamer._export.writer import Writer
-from tests.export.scripted import Connection, forever, scripted  # noqa: F401
+from tests.export.scripted import Connection
 from tests.services.capture import CaptureAgent
 from tests.services.ports import free_port, wait_until
 from tests.wire.build import process
@@ -184,7 +184,9 @@ def test_flush_from_many_threads(pipe: Pipe, capture_agent: CaptureAgent) -> Non
 
 
 @pytest.mark.parametrize("failure", [{"status": 500}, {"status": 429}, {"status": 503}, {"cut": True}], ids=str)
-def test_a_failure_that_passes(pipe: Pipe, capture_agent: CaptureAgent, lines: List[str], failure: Any, monkeypatch: Any) -> None:
+def test_a_failure_that_passes(
+    pipe: Pipe, capture_agent: CaptureAgent, lines: List[str], failure: Any, monkeypatch: Any
+) -> None:
     monkeypatch.setattr(writer_module, "FIRST_BACKOFF", 0.02)
     capture_agent.behave(times=3, **failure)
     writer = pipe.writer(DatadogExporter(capture_agent.url), interval=0.02)
@@ -228,7 +230,9 @@ def test_the_back_off_grows(pipe: Pipe, monkeypatch: Any) -> None:
     assert lane.send(writer.process, None, False) is None and exporter.calls == calls  # not before its time
 
 
-def test_what_is_refused_is_dropped_counted_and_said_once(pipe: Pipe, capture_agent: CaptureAgent, lines: List[str]) -> None:
+def test_what_is_refused_is_dropped_counted_and_said_once(
+    pipe: Pipe, capture_agent: CaptureAgent, lines: List[str]
+) -> None:
     capture_agent.behave(times=3, status=400, body=b"bad payload")
     writer = pipe.writer(DatadogExporter(capture_agent.url), interval=60.0)
     for _ in range(3):

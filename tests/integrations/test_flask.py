@@ -295,7 +295,10 @@ def test_errors_outside_a_request_are_no_matter_of_ours(spans):
     app = make_app()
     with app.test_request_context("/boom"):
         with gossamer.trace("mine"):
-            assert app.handle_user_exception(Teapot("418")) is not None
+            try:
+                raise Teapot("418")
+            except Teapot as error:
+                assert app.handle_user_exception(error) is not None
     assert not spans.one("mine").events
 
 

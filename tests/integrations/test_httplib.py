@@ -9,8 +9,9 @@ import socket
 import urllib.error
 import urllib.request
 
-import gossamer
 import pytest
+
+import gossamer
 from tests.integrations.conftest import exception_of
 
 

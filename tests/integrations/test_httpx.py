@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 
-import gossamer
 import pytest
+
+import gossamer
 from tests.integrations.conftest import exception_of
 
 httpx = pytest.importorskip("httpx")

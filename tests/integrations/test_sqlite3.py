@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+from sqlite3 import dbapi2
+
+import pytest
 
 import gossamer
-import pytest
-import sqlite3
-from sqlite3 import dbapi2
 from tests.integrations.conftest import exception_of
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 
-import gossamer
 import pytest
+
+import gossamer
 from tests.integrations.conftest import exception_of
 
 urllib3 = pytest.importorskip("urllib3")

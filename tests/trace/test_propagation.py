@@ -332,3 +332,17 @@ def test_round_trip_through_all_formats(trace_id, span_id, priority, baggage, ma
 )
 def test_any_headers_are_read_without_an_exception(headers):
     default.extract(headers)
+
+
+def test_the_tracer_continues_whatever_was_extracted():
+    from gossamer._trace.tracer import Tracer
+
+    tracer = Tracer(Recorder(Buffer()))
+    with tracer.trace("x", parent=tracer.extract({"baggage": "a=1"})) as span:
+        assert span.baggage == {"a": "1"} and span.trace_id and span.parent_id == 0
+    with tracer.trace(
+        "x", parent=tracer.extract({"x-datadog-trace-id": "7", "x-datadog-origin": "synthetics"})
+    ) as span:
+        assert (span.trace_id, span.parent_id, span.trace.origin) == (7, 0, "synthetics")
+    with tracer.start_span("x", start_time=float("inf")) as span:
+        assert span.start_time > 0

@@ -12,15 +12,34 @@ from tests.wire.build import Maker, remote
 texts = st.text(st.characters(), max_size=40)  # lone surrogates included
 keys = st.one_of(
     st.sampled_from(
-        ["http.request.method", "http.method", "url.full", "url.path", "url.query", "url.scheme", "server.address", "server.port"]
-        + ["network.peer.address", "db.query.text", "db.statement", "db.system.name", "db.namespace", "http.status_code"]
-        + ["http.response.status_code", "http.request.header.accept", "env", "team", "version", "component", "error.type"]
-        + ["_dd.measured", "span.kind", "operation.name", "span.type", "process_id", "x", "x.0", "", "language"]
+        ["http.request.method", "http.method", "url.full", "url.path", "url.query", "url.scheme", "server.address"]
+        + ["server.port", "network.peer.address", "db.query.text", "db.statement", "db.system.name", "db.namespace"]
+        + ["http.status_code", "http.response.status_code", "http.request.header.accept", "env", "team", "version"]
+        + [
+            "component",
+            "error.type",
+            "_dd.measured",
+            "span.kind",
+            "operation.name",
+            "span.type",
+            "process_id",
+            "x",
+            "x.0",
+            "",
+            "language",
+        ]
     ),
     texts,
 )
 scalars = st.one_of(
-    texts, st.booleans(), st.integers(), st.integers(-(2**54), 2**54), st.floats(allow_nan=False), st.just(float("nan")), st.binary(max_size=20), st.just("work")
+    texts,
+    st.booleans(),
+    st.integers(),
+    st.integers(-(2**54), 2**54),
+    st.floats(allow_nan=False),
+    st.just(float("nan")),  # one of the many: their bits differ
+    st.binary(max_size=20),
+    st.just("work"),
 )
 values = st.one_of(scalars, st.lists(scalars, max_size=4).map(tuple))
 attributes = st.dictionaries(keys, values, max_size=6)
@@ -31,7 +50,8 @@ integrations = st.sampled_from([None, "flask", "redis", "sqlite3"])
 
 
 def _decide(draw: Any) -> Any:
-    decision = draw(st.sampled_from([(None, None, None), (1, 0, None), (1, 1, 0.5), (2, 4, None), (0, 1, 0.1), (-1, 4, None)]))
+    decisions = [(None, None, None), (1, 0, None), (1, 1, 0.5), (2, 4, None), (0, 1, 0.1), (-1, 4, None)]
+    decision = draw(st.sampled_from(decisions))
 
     def sampler(trace: Any, span: Any) -> None:
         trace.priority, trace.mechanism, trace.rate = decision
@@ -43,13 +63,20 @@ def _decide(draw: Any) -> Any:
 def batches(draw: Any, max_spans: int = 4) -> Batch:
     """One to four spans, in a tree."""
     maker = Maker(_decide(draw))
-    parents = [draw(st.sampled_from([None, remote(), remote(priority=1, origin="rum", tracestate="a=b", tags={"_dd.p.x": "y"})]))]
+    caller = remote(priority=1, origin="rum", tracestate="a=b", tags={"_dd.p.x": "y"})
+    parents = [draw(st.sampled_from([None, remote(), caller]))]
     opened = []
     for _ in range(draw(st.integers(1, max_spans))):
         span = maker.start(
-            draw(texts), draw(st.sampled_from(parents)), resource=draw(st.one_of(st.none(), texts)), service=draw(services),
-            type=draw(types), kind=draw(kinds), integration=draw(integrations), attributes=draw(attributes),
-        )  # fmt: skip
+            draw(texts),
+            draw(st.sampled_from(parents)),
+            resource=draw(st.one_of(st.none(), texts)),
+            service=draw(services),
+            type=draw(types),
+            kind=draw(kinds),
+            integration=draw(integrations),
+            attributes=draw(attributes),
+        )
         if draw(st.integers(0, 3)) == 0:
             span.add_event(draw(texts), draw(attributes))
         if draw(st.integers(0, 3)) == 0:

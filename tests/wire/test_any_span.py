@@ -18,7 +18,7 @@ from tests.wire.build import process, v04, v05
 from tests.wire.strategies import batches
 
 OF = process()
-patient = settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+patient = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def without_links(traces: List[List[Dict[str, Any]]]) -> List[List[Dict[str, Any]]]:

@@ -15,7 +15,10 @@ LOW = TRACE_ID & (1 << 64) - 1
 
 
 def request_trace() -> Any:
-    maker = Maker(lambda trace, span: (setattr(trace, "priority", 1), setattr(trace, "mechanism", 1), setattr(trace, "rate", 0.5)))
+    def sampler(trace: Any, span: Any) -> None:
+        trace.priority, trace.mechanism, trace.rate = 1, 1, 0.5
+
+    maker = Maker(sampler)
     attributes = {"http.request.method": "GET", "http.route": "/users/<id>", "http.response.status_code": 200}
     root = maker.start(
         "flask.request", None, resource="GET /users/<id>", type="web", kind="server", integration="flask",
@@ -23,7 +26,9 @@ def request_trace() -> Any:
     )  # fmt: skip
     query = maker.start(
         "redis.command", root, resource="GET", service="redis", type="redis", kind="client", integration="redis",
-        attributes={"db.system.name": "redis", "server.address": "cache", "server.port": 6379, "db.query.text": "GET ?"},
+        attributes={
+            "db.system.name": "redis", "server.address": "cache", "server.port": 6379, "db.query.text": "GET ?",
+        },
     )  # fmt: skip
     inner = maker.start("price", root, attributes={"cart.items": 3, "ratio": 0.25, "vip": True})
     for span in (query, inner, root):
@@ -100,7 +105,8 @@ def test_caches_are_bounded() -> None:
 
 def test_the_local_root_is_first_and_carries_the_facts_of_the_trace() -> None:
     maker = Maker()
-    root = maker.start("root", remote(priority=2, origin="rum", tags={"_dd.p.dm": "-4", "_dd.p.tid": "6543b2a100000000", "_dd.p.usr": "x"}))
+    tags = {"_dd.p.dm": "-4", "_dd.p.tid": "6543b2a100000000", "_dd.p.usr": "x"}
+    root = maker.start("root", remote(priority=2, origin="rum", tags=tags))
     child = maker.start("child", root)
     child.finish()
     root.finish()
@@ -215,7 +221,8 @@ def test_values(value: Any, text: Any, number: Any) -> None:
 
 def test_sequences_become_one_attribute_each() -> None:
     span = only(one(attributes={"x": ("a", 2, True, b"b"), "none": ()}))
-    assert {key: value for key, value in span["meta"].items() if key[0] == "x"} == {"x.0": "a", "x.2": "true", "x.3": "b"}
+    texts = {key: value for key, value in span["meta"].items() if key[0] == "x"}
+    assert texts == {"x.0": "a", "x.2": "true", "x.3": "b"}
     assert span["metrics"]["x.1"] == 2.0
     assert not [key for key in span["meta"] if key.startswith("none")]
 
@@ -300,7 +307,8 @@ def test_an_error_with_a_message_alone() -> None:
 def event_span() -> Any:
     maker = Maker()
     span = maker.start()
-    span.add_event("retry", {"s": "x", "b": True, "i": 3, "f": 0.5, "l": ("a", 1), "big": 2**70, "nan": float("nan")}, START)
+    attributes = {"s": "x", "b": True, "i": 3, "f": 0.5, "l": ("a", 1), "big": 2**70, "nan": float("nan")}
+    span.add_event("retry", attributes, START)
     span.add_event("plain", None, START + 1)
     span.finish()
     return maker.batch()

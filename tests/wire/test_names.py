@@ -39,14 +39,26 @@ CASES = [
     ("client", "sql", {"db.query.text": "work"}, {}),  # the resource says it
     ("client", "sql", {"db.query.text": "SELECT 1"}, {"db.statement": "SELECT 1"}),
     ("client", "redis", {"db.query.text": "GET a"}, {"redis.raw_command": "GET a"}),
-    ("client", "redis", {"db.operation.batch.size": 2, "db.namespace": "0"}, {"redis.pipeline_length": 2.0, "out.redis_db": "0"}),
-    ("client", "mongodb", {"db.query.text": "{}", "db.collection.name": "c"}, {"mongodb.query": "{}", "mongodb.collection": "c"}),
+    (
+        "client",
+        "redis",
+        {"db.operation.batch.size": 2, "db.namespace": "0"},
+        {"redis.pipeline_length": 2.0, "out.redis_db": "0"},
+    ),
+    (
+        "client",
+        "mongodb",
+        {"db.query.text": "{}", "db.collection.name": "c"},
+        {"mongodb.query": "{}", "mongodb.collection": "c"},
+    ),
     ("internal", None, {"messaging.system": "kafka"}, {"messaging.system": "kafka"}),
     ("internal", None, {"enduser.id": "u1", "own": "x"}, {"usr.id": "u1", "own": "x"}),
 ]
 
 
-@pytest.mark.parametrize("kind, type, ours, theirs", CASES, ids=[" ".join([kind] + list(ours)) for kind, _, ours, _ in CASES])
+@pytest.mark.parametrize(
+    "kind, type, ours, theirs", CASES, ids=[" ".join([kind] + list(ours)) for kind, _, ours, _ in CASES]
+)
 def test_names(kind: str, type: Any, ours: Dict[str, Any], theirs: Dict[str, Any]) -> None:
     assert seen(ours, kind=kind, type=type) == theirs
 
@@ -56,7 +68,10 @@ def test_names(kind: str, type: Any, ours: Dict[str, Any], theirs: Dict[str, Any
     [
         ({"url.scheme": "http", "url.path": "/a", "server.address": "x", "server.port": 8000}, "http://x:8000/a"),
         ({"url.scheme": "https", "url.path": "/a", "server.address": "x", "server.port": 443}, "https://x/a"),
-        ({"url.scheme": "http", "url.path": "/", "url.query": "q=1", "server.address": "x", "server.port": 80}, "http://x/?q=1"),
+        (
+            {"url.scheme": "http", "url.path": "/", "url.query": "q=1", "server.address": "x", "server.port": 80},
+            "http://x/?q=1",
+        ),
         ({"url.path": "/a", "url.query": ("a", 1), "server.address": "x"}, "http://x/a?('a', 1)"),
         ({"url.path": "/a", "url.full": "http://y/b"}, "http://y/b"),
     ],

@@ -87,7 +87,9 @@ def test_the_resource() -> None:
     assert (scope.scope.name, scope.scope.version) == ("gossamer", "0.1.0")
 
 
-@pytest.mark.parametrize("kind, number", [("internal", 1), ("server", 2), ("client", 3), ("producer", 4), ("consumer", 5)])
+@pytest.mark.parametrize(
+    "kind, number", [("internal", 1), ("server", 2), ("client", 3), ("producer", 4), ("consumer", 5)]
+)
 def test_kinds(kind: str, number: int) -> None:
     assert the_span(one(kind=kind)).kind == number
 
@@ -128,8 +130,8 @@ def test_only_sampled_traces() -> None:
 
 
 VALUES = [
-    "text", "", "é" * 200, True, False, 0, 1, -1, 2**63 - 1, -(2**63), 127, 128, 0.5, float("inf"), -0.0, b"", b"\x00\xff",
-    ("a", 1, True, 0.5, b"x"), (),
+    "text", "", "é" * 200, True, False, 0, 1, -1, 2**63 - 1, -(2**63), 127, 128, 0.5, float("inf"), -0.0,
+    b"", b"\x00\xff", ("a", 1, True, 0.5, b"x"), (),
 ]  # fmt: skip
 
 
@@ -160,7 +162,11 @@ def test_an_error() -> None:
     assert (span.status.code, span.status.message) == (2, "bad")
     (event,) = span.events
     attributes = plain(event.attributes)
-    assert (event.name, attributes["exception.type"], attributes["exception.message"]) == ("exception", "ValueError", "bad")
+    assert (event.name, attributes["exception.type"], attributes["exception.message"]) == (
+        "exception",
+        "ValueError",
+        "bad",
+    )
     assert "ValueError: bad" in attributes["exception.stacktrace"]
 
 

@@ -182,8 +182,7 @@ class Tracer:
         The other arguments are those of `trace`.
         """
         scope = self._scope(name, resource, service, type, kind, attributes, parent)
-        start = int(start_time) if isinstance(start_time, (int, float)) and start_time == start_time else None
-        return scope.begin(scope._parent, bool(activate), start)
+        return scope.begin(scope._parent, bool(activate), start_time)
 
     def current_span(self) -> Optional[Span]:
         """The active span of this thread, task or greenlet, or None."""
@@ -221,7 +220,7 @@ class Tracer:
 def _parent(parent: Any) -> Parent:
     """A usable parent: a begun span or a context; anything else stands for no parent."""
     if isinstance(parent, SpanContext):
-        return parent if parent.trace_id and parent.span_id else None
+        return parent  # ids of 0 have a meaning: baggage without a trace, a trace whose root is to be made here
     if isinstance(parent, Span) and parent.span_id:
         return parent
     return ACTIVE if parent is ACTIVE else None

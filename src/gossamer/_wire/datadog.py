@@ -30,7 +30,7 @@ from .names_datadog import AS_TEXT, FIXED, STATEMENT, URL_PARTS, table, translat
 from .pack import array_header, map_header, pack_str, pack_uint
 
 if False:
-    from typing import Any, Dict, FrozenSet, List, Optional, Tuple
+    from typing import Any, Dict, FrozenSet, List, Optional, Tuple, Union
 
     from .._core.buffer import Batch, Chunk
     from .._core.pure import Event, Link, Span, Trace
@@ -45,10 +45,11 @@ _CACHED_TEXT = 100  # characters; longer texts seldom repeat
 _U64 = 0xFFFFFFFFFFFFFFFF
 _I64 = 0x7FFFFFFFFFFFFFFF
 _EXACT = 2**53
+_LEAST = -_EXACT
 
 _pack64 = Struct(">BQ").pack
 _pack_double = Struct(">Bd").pack
-_SPAN_V04 = Struct(">10sQ9sQ11sQ7sq10sq6sB5s").pack
+_SPAN_V04 = Struct(">10sQ9sQ11sQ7sq10sq12s").pack
 _SPAN_V05 = Struct(">BQBQBQBqBqB").pack
 
 
@@ -61,9 +62,10 @@ class _Written(Dict[str, bytes] if False else dict):  # type: ignore[misc]
     def __missing__(self, value: str) -> bytes:
         if len(value) > _CACHED_TEXT:
             return pack_str(value[:MAX_TEXT])
+        packed = pack_str(value)
         if len(self) >= _MAX_CACHED:
             self.clear()
-        packed = self[value] = pack_str(value)
+        self[value] = packed
         return packed
 
 
@@ -82,8 +84,11 @@ class _Table(Dict[str, bytes] if False else dict):  # type: ignore[misc]
         return place
 
 
-class _Keys(Dict[str, Optional[bytes]] if False else dict):  # type: ignore[misc]
-    """Packed names of attributes. None: only the full translation knows what to do; empty: the text of a query."""
+class _Keys(Dict[str, Any] if False else dict):  # type: ignore[misc]
+    """Packed names of attributes. None: only the full translation knows what to do.
+
+    Empty: the text of a query, which the resource may say already. False: a number that is to be a text.
+    """
 
     def __init__(self, names: Dict[str, str], reserved: FrozenSet[str], texts: Dict[str, bytes]) -> None:
         self.names = names
@@ -91,15 +96,17 @@ class _Keys(Dict[str, Optional[bytes]] if False else dict):  # type: ignore[misc
         self.texts = texts
         self.targets = frozenset(names.values())
 
-    def __missing__(self, key: str) -> Optional[bytes]:
+    def __missing__(self, key: str) -> Union[bytes, bool, None]:
         name = translate(key, self.names)
-        packed: Optional[bytes]
+        packed: Union[bytes, bool, None]
         if name == STATEMENT and key != name:
             packed = b""
         elif key in URL_PARTS or len(name) > MAX_KEY or key[:1] == "_" or name in self.reserved:
             packed = None
         elif key in self.targets:
             packed = None
+        elif key in AS_TEXT:
+            packed = False
         else:
             packed = self.texts[name]
         if len(self) >= _MAX_CACHED:
@@ -111,10 +118,11 @@ class _Keys(Dict[str, Optional[bytes]] if False else dict):  # type: ignore[misc
 class _Shape:
     """What spans of one name, service, type, kind, integration and role have in common, packed."""
 
-    __slots__ = ("head", "tail", "meta", "metas", "metrics", "metric_count", "fixed", "keys", "statement")
+    __slots__ = ("head", "tail", "plain", "meta", "metas", "metrics", "metric_count", "fixed", "keys", "statement")
 
     head: bytes
     tail: bytes
+    plain: bytes  # all that follows the fixed fields of a span without attributes
     meta: bytes
     metas: int
     metrics: bytes
@@ -130,6 +138,7 @@ class _Format:
     def __init__(self, process: Process, texts: Dict[str, bytes]) -> None:
         self.process = process
         self.texts = texts
+        self.integers: Dict[int, bytes] = {}
         self.shapes: Dict[Tuple[Any, ...], _Shape] = {}
         self.facts: Dict[Tuple[Any, ...], Tuple[Piece, Piece]] = {}
         self.keys: Dict[Tuple[str, Optional[str]], _Keys] = {}
@@ -154,6 +163,15 @@ class _Format:
             named = self.keys[kind, type] = _Keys(table(kind, type), self.reserved, self.texts)
         shape.keys = named
         shape.statement = self.texts[STATEMENT]
+        shape.plain = b"".join(
+            (
+                self.header(self.meta_headers, shape.metas),
+                shape.meta,
+                self.header(self.metrics_headers, shape.metric_count),
+                shape.metrics,
+                shape.tail,
+            )
+        )
         self.shapes[key] = shape
         return shape
 
@@ -186,7 +204,7 @@ class _Format:
 
     # -- spans ----------------------------------------------------------------------------------------------------
 
-    def span(self, trace: Trace, span: Span, shape: _Shape) -> bytes:
+    def span(self, trace: Trace, span: Span) -> bytes:
         """The fields of a fixed size."""
         raise NotImplementedError
 
@@ -203,7 +221,8 @@ class _Format:
         trace = chunk.trace
         out.append(array_header(len(spans)))
         facts: Optional[Tuple[Piece, Piece]] = self.trace(trace)
-        if spans[-1].parent is None and len(spans) > 1:
+        last = spans[-1].parent
+        if len(spans) > 1 and (last is None or last.trace is not trace):
             spans = spans[-1:] + spans[:-1]
         shapes, texts, default, pack = self.shapes, self.texts, self.process.service, self.span
         for span in spans:
@@ -220,14 +239,14 @@ class _Format:
             resource = span.resource or span.name
             if len(resource) > MAX_RESOURCE:
                 resource = resource[:MAX_RESOURCE]
+            attributes = span.attributes
+            ordinary = not span.error and span.events is None and span.links is None
+            if ordinary and facts is None and not attributes:
+                out += (shape.head, texts[resource], pack(trace, span), shape.plain)
+                continue
             mark = len(out)
-            out += (shape.head, texts[resource], pack(trace, span, shape))
-            if (
-                span.error
-                or span.events is not None
-                or span.links is not None
-                or not self.attributes(span.attributes, shape, resource, facts, out)
-            ):
+            out += (shape.head, texts[resource], pack(trace, span))
+            if not ordinary or not self.attributes(attributes, shape, resource, facts, out):
                 del out[mark + 1 :]
                 self.unusual(trace, span, shape, resource, facts is not None, out)
             facts = None
@@ -251,36 +270,35 @@ class _Format:
             numbers.append(number)
             metas += more
             count += more_numbers
-        if attributes:
-            texts = self.texts
-            keys = shape.keys
-            for key, value in attributes.items():
-                name = keys[key]
-                if not name:
-                    if name is None:
-                        return False
+        before, numbers_before = len(out), len(numbers)
+        texts, integers, keys = self.texts, self.integers, shape.keys
+        for key, value in attributes.items():
+            name = keys[key]
+            kind = value.__class__
+            if not name:
+                if name is None:
+                    return False
+                if name is not False:
                     if value == resource:
                         continue
                     name = shape.statement
-                kind = value.__class__
-                if kind is str:
-                    out += (name, texts[value])
-                    metas += 1
-                elif kind is int and -_EXACT <= value <= _EXACT:
-                    if key in AS_TEXT:
-                        out += (name, texts[str(value)])
-                        metas += 1
-                    else:
-                        numbers += (name, _pack_double(0xCB, value))
-                        count += 1
-                elif kind is bool:
-                    out += (name, texts["true" if value else "false"])
-                    metas += 1
-                elif kind is float and value - value == 0.0:
-                    numbers += (name, _pack_double(0xCB, value))
-                    count += 1
+                elif kind is int or kind is str:
+                    out += (texts[translate(key, keys.names)], texts[str(value)])
+                    continue
                 else:
                     return False
+            if kind is str:
+                out += (name, texts[value])
+            elif kind is int and _LEAST <= value <= _EXACT:
+                numbers += (name, integers.get(value) or self.integer(value))
+            elif kind is bool:
+                out += (name, texts["true" if value else "false"])
+            elif kind is float and value - value == 0.0:
+                numbers += (name, _pack_double(0xCB, value))
+            else:
+                return False
+        metas += (len(out) - before) >> 1
+        count += (len(numbers) - numbers_before) >> 1
         if metas > 255 or count > 255:
             return False
         out[place] = self.meta_headers[metas]
@@ -288,6 +306,13 @@ class _Format:
         out += numbers
         out.append(shape.tail)
         return True
+
+    def integer(self, value: int) -> bytes:
+        """A packed number, kept."""
+        if len(self.integers) >= _MAX_CACHED:
+            self.integers.clear()
+        packed = self.integers[value] = _pack_double(0xCB, value)
+        return packed
 
     def unusual(self, trace: Trace, span: Span, shape: _Shape, resource: str, first: bool, out: List[bytes]) -> None:
         """Append a span by the full translation; `out` ends with its head."""
@@ -300,7 +325,7 @@ class _Format:
         out[-1] = head
         pairs, metas = self.pairs(meta)
         numbers, count = self.numbers(metrics)
-        out += (self.texts[resource], self.span(trace, span, shape))
+        out += (self.texts[resource], self.span(trace, span))
         out += (self.header(self.meta_headers, metas), pairs, self.header(self.metrics_headers, count), numbers, tail)
 
     @staticmethod
@@ -326,19 +351,20 @@ class _V04(_Format):
         shape.head = _MAPS[12 if type else 11] + head + b"\xa8resource"
         shape.tail = b""
 
-    def span(self, trace: Trace, span: Span, shape: _Shape) -> bytes:
+    def span(self, trace: Trace, span: Span) -> bytes:
+        error = b"\xa5error\x01\xa4meta" if span.error else b"\xa5error\x00\xa4meta"
         try:
             return _SPAN_V04(
                 b"\xa8trace_id\xcf", trace.trace_id & _U64, b"\xa7span_id\xcf", span.span_id,
                 b"\xa9parent_id\xcf", span.parent_id, b"\xa5start\xd3", span._start + trace.offset,
-                b"\xa8duration\xd3", span.duration, b"\xa5error", 1 if span.error else 0, b"\xa4meta",
+                b"\xa8duration\xd3", span.duration, error,
             )  # fmt: skip
         except Exception:
             start, duration = _times(span)
             return _SPAN_V04(
                 b"\xa8trace_id\xcf", trace.trace_id & _U64, b"\xa7span_id\xcf", span.span_id & _U64,
                 b"\xa9parent_id\xcf", span.parent_id & _U64, b"\xa5start\xd3", start,
-                b"\xa8duration\xd3", duration, b"\xa5error", 1 if span.error else 0, b"\xa4meta",
+                b"\xa8duration\xd3", duration, error,
             )  # fmt: skip
 
     def extras(self, span: Span, shape: _Shape, meta: Dict[str, str]) -> Tuple[bytes, bytes]:
@@ -411,7 +437,7 @@ class _V05(_Format):
         shape.head = b"\x9c" + self.texts[service] + self.texts[name]
         shape.tail = self.texts[text(type) if type else ""]
 
-    def span(self, trace: Trace, span: Span, shape: _Shape) -> bytes:
+    def span(self, trace: Trace, span: Span) -> bytes:
         try:
             return _SPAN_V05(
                 0xCF, trace.trace_id & _U64, 0xCF, span.span_id, 0xCF, span.parent_id,

@@ -126,7 +126,7 @@ def _span(span: Span) -> bytes:
         out.append(get((key, text)) or _text_attribute(key, text))
     for key, value in span.attributes.items():
         if value.__class__ is str:
-            out.append(get((key, value)) or _text_attribute(key, value))  # type: ignore[arg-type]
+            out.append(get((key, value)) or _text_attribute(key, value))
         else:
             out.append(_attribute(b"\x4a", key, value))
     for event in span.events or ():

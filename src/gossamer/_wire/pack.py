@@ -31,14 +31,18 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
+_SHORT = [bytes((0xA0 | size,)) for size in range(32)] + [bytes((0xD9, size)) for size in range(32, 256)]
+
+
 def pack_str(value: str) -> bytes:
     """A text of MessagePack."""
-    data = utf8(value)
+    try:
+        data = value.encode()
+    except UnicodeEncodeError:
+        data = utf8(value)
     size = len(data)
-    if size < 32:
-        return bytes((0xA0 | size,)) + data
     if size < 0x100:
-        return bytes((0xD9, size)) + data
+        return _SHORT[size] + data
     if size < 0x10000:
         return _pack16(0xDA, size) + data
     return _pack32(0xDB, size) + data

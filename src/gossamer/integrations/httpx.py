@@ -8,7 +8,7 @@ from __future__ import annotations
 from gossamer.instrument import Call, Integration, SpanStart, http_client
 
 if False:
-    from typing import Any, Optional
+    from typing import Any
 
 httpx = Integration(
     "httpx",

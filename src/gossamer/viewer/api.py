@@ -164,11 +164,12 @@ class API:
             name = "favicon.svg"
         elif name != "index.html":
             return _error(404, "path", "no such page")
+        if "\0" in name:
+            return _error(404, "path", "no such file")
         path = os.path.realpath(os.path.join(_STATIC, *name.split("/")))
         kind = _TYPES.get(os.path.splitext(path)[1]) or mimetypes.guess_type(path)[0]
         if (
             not path.startswith(os.path.realpath(_STATIC) + os.sep)
-            or "\0" in name
             or kind is None
             or not os.path.isfile(path)
         ):

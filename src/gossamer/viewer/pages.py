@@ -13,6 +13,7 @@ from typing import Optional, Tuple
 
 PAGE = 64 * 1024
 PLAIN, DEFLATED = 0, 1
+_LONGEST_OPEN = 3600.0  # seconds: age is known by page, so a page must not grow for days
 
 
 class PageWriter:
@@ -23,6 +24,7 @@ class PageWriter:
         row = connection.execute("select id, format, data from page order by id desc limit 1").fetchone()
         self._id = 1
         self._open = bytearray()
+        self._began = self._last = 0.0
         self._dirty = False
         if row:
             self._id = row[0] if row[1] == PLAIN else row[0] + 1
@@ -35,12 +37,16 @@ class PageWriter:
 
     def append(self, data: bytes) -> Tuple[int, int]:
         """Keep the bytes; answers page and offset."""
-        if self._open and len(self._open) + len(data) > PAGE:
+        now = time.time()
+        if self._open and (len(self._open) + len(data) > PAGE or now > self._began + _LONGEST_OPEN):
             raw = bytes(self._open)
             self._store(DEFLATED, len(raw), zlib.compress(raw, 1))
             self._id += 1
             self._open = bytearray()
         at = len(self._open)
+        self._last = now
+        if not at:
+            self._began = now
         self._open += data
         self._dirty = True
         return self._id, at
@@ -54,7 +60,7 @@ class PageWriter:
     def _store(self, format: int, raw: int, data: bytes) -> None:
         self._connection.execute(
             "insert or replace into page (id, format, raw, written, data) values (?, ?, ?, ?, ?)",
-            (self._id, format, raw, int(time.time() * 1e6), data),
+            (self._id, format, raw, int(self._last * 1e6), data),
         )
 
 

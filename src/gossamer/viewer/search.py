@@ -97,6 +97,14 @@ class Scan:
             if found:
                 yield Match(chunk, found)
 
+    def in_chunks(self, chunks: List[int]) -> List[Match]:
+        """Matches in the chunks of one trace, newest first, without a limit of time: their number is bounded."""
+        self.connection.set_progress_handler(None, 0)
+        try:
+            return list(self.stretch(Stretch(0, 0, chunks)))
+        finally:
+            self.connection.set_progress_handler(self._late, 5000)
+
     def _checked(self, chunk: int, rows: List[Tuple[Any, ...]]) -> List[Tuple[int, int, int]]:
         self.scanned += len(rows)
         if self.plan.exact:
@@ -207,7 +215,7 @@ class Search:
             )
         ]
         if others:
-            for other in scan.stretch(Stretch(0, 0, others)):
+            for other in scan.in_chunks(others):
                 if other.chunk > match.chunk:
                     return None
                 count += len(other.spans)
@@ -253,7 +261,7 @@ class Search:
             below + times,
         ):
             chunks = [chunk for (chunk,) in connection.execute("select id from chunk where trace = ?", (row[0],))]
-            matches = list(scan.stretch(Stretch(0, 0, chunks)))
+            matches = scan.in_chunks(chunks)
             if matches:
                 match = {
                     "chunk": matches[0].chunk,

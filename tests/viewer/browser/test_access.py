@@ -18,8 +18,8 @@ return [...document.querySelectorAll('button, a, input, select, [role=tab], [rol
   .filter((e) => e.checkVisibility() && !name(e) && !e.getAttribute('aria-labelledby')).map((e) => e.outerHTML.slice(0, 200));
 """
 SMALL = """
-return [...document.querySelectorAll('button, a, input, select, [role=tab]')].filter((e) => e.checkVisibility() && !e.closest('.off, .skip') && e.localName !== 'a')
-  .map((e) => [e, e.getBoundingClientRect()]).filter(([e, r]) => r.width && (r.width < 20 || r.height < 20)).map(([e, r]) => e.outerHTML.slice(0, 120) + r.width + 'x' + r.height);
+return [...document.querySelectorAll('button, a, input, select, [role=tab]')].filter((e) => e.checkVisibility() && !e.closest('.off, .skip, .choice') && e.localName !== 'a')
+  .map((e) => [e, e.getBoundingClientRect()]).filter(([e, r]) => r.width && (Math.min(r.width, r.height) < (e.matches(".plain, .list-cols button, .key") ? 20 : 23.9))).map(([e, r]) => e.outerHTML.slice(0, 120) + r.width + 'x' + r.height);
 """
 ROLES = """
 const found = [];

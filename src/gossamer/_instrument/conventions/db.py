@@ -37,7 +37,7 @@ def connection(
     if host:
         attributes["server.address"] = text(host, 255)
         if port.__class__ is int:
-            attributes["server.port"] = port  # type: ignore[assignment]
+            attributes["server.port"] = port
         elif port:
             attributes["server.port"] = int(port)
     if user:
@@ -45,9 +45,7 @@ def connection(
     return attributes
 
 
-def query(
-    name: str, statement: object, facts: Dict[str, Value], limit: int = 5000, type: str = "sql"
-) -> SpanStart:
+def query(name: str, statement: object, facts: Dict[str, Value], limit: int = 5000, type: str = "sql") -> SpanStart:
     """The span of a statement of SQL.
 
     Args:

@@ -11,7 +11,7 @@ from ..declare import SpanStart
 from .urls import shown_query, split
 
 if False:
-    from typing import Any, Dict, Mapping, Optional
+    from typing import Any, Dict, Mapping
 
     from ..._core.values import Value
     from ..declare import Call

@@ -259,7 +259,8 @@ def route(scope: Any, teller: object, path: str) -> None:
         return
     found += path
     scope[ROUTE] = teller, found
-    span.attributes["http.route"] = found or "/"
+    if found:
+        span.attributes["http.route"] = found
 
 
 def local_parent() -> Parent:

@@ -61,13 +61,13 @@ def normalize(statement: object, system: Any, limit: int = 5000) -> Tuple[str, s
     if statement.__class__ is not str:
         statement = text(statement, MAX_STATEMENT)
     key = (statement, system)
-    found = _cache.get(key)  # type: ignore[arg-type]
+    found = _cache.get(key)
     if found is None:
-        found = _normalize(statement, system)  # type: ignore[arg-type]
-        if len(statement) <= MAX_CACHED:  # type: ignore[arg-type]
+        found = _normalize(statement, system)
+        if len(statement) <= MAX_CACHED:
             if len(_cache) >= _CACHE_SIZE:
                 _cache.clear()
-            _cache[key] = found  # type: ignore[index]
+            _cache[key] = found
     return found if len(found[0]) <= limit else (found[0][:limit], found[1])
 
 

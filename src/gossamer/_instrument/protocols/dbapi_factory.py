@@ -9,10 +9,20 @@ from __future__ import annotations
 import sys
 
 from ..wrap import dress
-from .dbapi import FACTS, Driver, subclass
+from .dbapi_driver import Driver, subclass
+from .dbapi_proxy import FACTS
 
 if False:
     from typing import Any, Dict, Tuple
+
+
+def base_classes(driver: Driver) -> Tuple[Any, Any]:
+    """Traced subclasses of the driver's own connection and cursor, under which those of users are put."""
+    if driver.bases[0] is None:
+        module: Any = sys.modules[driver.site.hook.module]
+        cursor = cursor_base(driver, module.Cursor)
+        driver.bases = (connection_base(driver, module.Connection, cursor), cursor)
+    return driver.bases
 
 
 def cursor_base(driver: Driver, kind: type) -> type:
@@ -90,7 +100,7 @@ def under(known: Dict[Any, Any], factory: Any, traced: type) -> Any:
 def with_factory(driver: Driver, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Tuple[Any, Any]:
     """The arguments of `connect` with a traced class as the factory."""
     index, name = driver.factory  # type: ignore[misc]
-    traced = driver.base_classes()[0]
+    traced = base_classes(driver)[0]
     if len(args) > index:
         return args[:index] + (under(driver.connections, args[index], traced),) + args[index + 1 :], kwargs
     kwargs[name] = under(driver.connections, kwargs[name], traced) if name in kwargs else traced

@@ -6,10 +6,14 @@ It passes for the original: `isinstance`, attributes, comparison and iteration a
 from __future__ import annotations
 
 from ..._trace.decorate import CO_COROUTINE, function_flags
-from .dbapi import FACTS, Driver
 
 if False:
     from typing import Any, Callable, Dict
+
+    from .dbapi_driver import Driver
+
+FACTS = "_gossamer"
+"""Where connections and cursors keep the attributes of their connection."""
 
 _OWN = frozenset(("__wrapped__", FACTS))
 
@@ -74,7 +78,17 @@ def _async_special(name: str) -> Any:
     return call
 
 
-_SPECIAL = ("__enter__", "__exit__", "__iter__", "__next__", "__aiter__", "__anext__", "__len__", "__call__", "__bool__")
+_SPECIAL = (
+    "__enter__",
+    "__exit__",
+    "__iter__",
+    "__next__",
+    "__aiter__",
+    "__anext__",
+    "__len__",
+    "__call__",
+    "__bool__",
+)
 _ASYNC_SPECIAL = ("__aenter__", "__aexit__")
 
 

@@ -1,6 +1,6 @@
 // The viewer's JSON interface and its stream of news; also notices when the viewer is gone and when it is back.
 
-/** What the viewer answered when it was not a success. */
+/** What the viewer answered when it was not a success; status 0 when it did not answer. */
 export class Refused extends Error {
 	constructor(status, body) {
 		const error = (body && body.error) || {};
@@ -32,6 +32,7 @@ async function knock() {
 		const answer = await fetch("api/status", { cache: "no-store" });
 		if (answer.ok) return reached(true);
 	} catch {
+		// Still gone.
 	}
 	setTimeout(knock, 1500);
 }
@@ -42,11 +43,11 @@ async function ask(path, options) {
 		answer = await fetch(path, { cache: "no-store", ...options });
 	} catch (error) {
 		if (error.name !== "AbortError") reached(false);
-		throw error;
+		throw error.name === "AbortError" ? error : new Refused(0, { error: { message: "the viewer does not answer" } });
 	}
 	reached(true);
 	const body = await answer.json().catch(() => null);
-	if (!answer.ok) throw new Refused(answer.status, body);
+	if (!answer.ok || !body) throw new Refused(answer.ok ? 0 : answer.status, body);
 	return body;
 }
 
@@ -87,13 +88,7 @@ export class Live {
 	}
 
 	take(name, event) {
-		let news;
-		try {
-			news = JSON.parse(event.data);
-		} catch {
-			return;
-		}
-		this.call(name, news);
+		this.call(name, JSON.parse(event.data));
 	}
 
 	failed(source) {

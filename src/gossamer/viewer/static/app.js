@@ -113,6 +113,7 @@ async function refresh() {
 			facets.load();
 		}
 	} catch {
+		// The next news try again.
 	}
 }
 

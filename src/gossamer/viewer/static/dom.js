@@ -99,12 +99,8 @@ export function line(text, limit = 300) {
 
 /** Copies and says so on the button that was pressed. */
 export async function copy(text, pressed) {
-	let done = true;
-	try {
-		await navigator.clipboard.writeText(text);
-	} catch {
-		done = false; // no such interface at a plain-http address other than localhost
-	}
+	// There is no clipboard at a plain-http address other than localhost.
+	const done = await Promise.resolve().then(() => navigator.clipboard.writeText(text)).then(() => true, () => false);
 	if (pressed) {
 		pressed.classList.toggle("copied", done);
 		setTimeout(() => pressed.classList.remove("copied"), 1200);

@@ -44,7 +44,7 @@ async function sample(pressed, problem) {
 	pressed.disabled = false;
 }
 
-export function contacts(status) {
+function contacts(status) {
 	if (!status) return null;
 	const items = [];
 	const item = (kind, name, text, at) => items.push(h("li", { class: kind }, icon(name), span("v", line(text, 500)), span("at", at ? ago(at) : "")));

@@ -26,7 +26,7 @@ export function openHelp() {
 	fill(dialog,
 		div("help-head", h("h2", { text: "Help" }), iconButton("close", "Close the help", () => dialog.close())),
 		div("help-body",
-			h("p", { class: "wide", text: "Every line of the list is a request your program served or made: a trace. Open one to see its spans, the steps it consisted of, with their time, attributes and errors. All data stay on this machine." }),
+			h("p", { class: "wide", text: "Every line of the list is a trace: a request your program served or made. Open one to see its spans, the steps it took, with their times, attributes and errors." }),
 			KEYS.map(([title, list]) => h("section", {}, h("h3", { text: title }), keys(list))),
 			h("section", {}, h("h3", { text: "Search" }), h("dl", { class: "keys" }, QUERIES.map(([query, what]) => [h("dt", {}, h("code", { text: query })), h("dd", { text: what })]))),
 			h("label", { class: "choice wide" }, letters, "Single letters act as keys")));

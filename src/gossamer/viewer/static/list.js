@@ -43,7 +43,7 @@ export class List {
 	headings() {
 		const { sort } = state();
 		fill(this.heads, HEADINGS.map(([text, by]) => h("div", { role: "columnheader", class: by === "spans" ? "right" : null, "aria-sort": by === sort ? "descending" : null },
-			by ? button(text + (by === sort ? " ↓" : ""), "", () => go({ sort: by }), { title: "Sort: " + { newest: "newest", slowest: "slowest", spans: "most spans" }[by] + " first" }) : text)));
+			by ? button(text + (by === sort ? " ↓" : ""), "", () => go({ sort: by }), { title: "Sort by this" }) : text)));
 	}
 
 	layout() {
@@ -82,7 +82,8 @@ export class List {
 				if (!this.rows.length) fill(this.place, div("empty", h("h1", { text: "The search cannot be read" }), h("p", { text: error.message })));
 				this.place.hidden = this.rows.length > 0;
 			}
-			else if (!error.status && !this.rows.length) this.showPlace(null);
+			else if (error.status !== 0) throw error;
+			else if (!this.rows.length) this.showPlace(null);
 		} finally {
 			if (this.loading === loading) this.loading = null;
 			this.element.removeAttribute("aria-busy");
@@ -140,13 +141,13 @@ export class List {
 
 	show(rows) {
 		this.rows = [];
-		const focused = this.body.contains(focused());
+		const held = this.body.contains(focused());
 		this.nodes.clear();
 		this.body.replaceChildren();
 		this.append(rows);
 		if (!this.nodes.has(this.active)) this.active = rows.length ? rows[0].trace : "";
 		this.stops();
-		if (focused && this.nodes.has(this.active)) this.nodes.get(this.active).focus({ preventScroll: true });
+		if (held && this.nodes.has(this.active)) this.nodes.get(this.active).focus({ preventScroll: true });
 	}
 
 	append(rows) {

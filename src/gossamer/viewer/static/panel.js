@@ -4,18 +4,15 @@ import { add, button, copy, div, fill, h, icon, iconButton, line, span, visible 
 import { clock, day, duration, plural } from "./format.js";
 import { get } from "./api.js";
 import { swatch } from "./colours.js";
-import { link, state } from "./state.js";
+import { state } from "./state.js";
 import { quote } from "./query.js";
 import { asText, block, tabs, valueNode } from "./values.js";
-
-const REMEMBERED = 60;
 
 export class Panel {
 	/** `on`: close(), tab(id), search(term), go(row). */
 	constructor(on) {
 		this.on = on;
 		this.element = h("aside", { class: "panel", "aria-label": "Span", tabindex: "-1", hidden: true });
-		this.known = new Map();
 		this.wanted = "";
 		this.filter = "";
 	}
@@ -26,16 +23,13 @@ export class Panel {
 		this.tree = tree;
 		this.row = row;
 		this.element.hidden = false;
-		if (this.wanted === name && this.known.has(name)) return;
+		if (this.wanted === name) return;
 		this.wanted = name;
 		if (this.abort) this.abort.abort();
-		if (this.known.has(name)) return this.render(this.known.get(name), tab);
 		this.render(null, tab);
 		this.abort = new AbortController();
 		try {
 			const detail = await get("spans/" + tree.chunk[row] + "/" + tree.n[row], null, this.abort.signal);
-			this.known.set(name, detail);
-			if (this.known.size > REMEMBERED) this.known.delete(this.known.keys().next().value);
 			if (this.wanted === name) this.render(detail, state().panel);
 		} catch (error) {
 			if (error.name !== "AbortError" && this.wanted === name) this.render(null, tab, error);
@@ -109,6 +103,7 @@ export class Panel {
 			const detail = await get("spans/" + tree.chunk[row] + "/" + tree.n[row], { full: "1" });
 			if (this.wanted === name) this.render(detail, state().panel);
 		} catch {
+			// The banner says why.
 		}
 	}
 
@@ -165,7 +160,7 @@ export class Panel {
 			const trace = String(each.trace || "");
 			const valid = /^[0-9a-f]{1,32}$/i.test(trace);
 			const item = h("li", {}, h("h3", {}, icon("link"), valid
-				? h("a", { class: "mono", href: link({ view: "trace", trace: trace.toLowerCase(), span: "" }), text: trace })
+				? h("a", { class: "mono", href: "#/trace/" + trace, text: trace })
 				: span("v", line(trace, 100))));
 			if (each.span) add(item, [h("p", { class: "muted" }, "span ", span("mono v", line(each.span, 40)))]);
 			add(item, [plain(each.attributes)]);

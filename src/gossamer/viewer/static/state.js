@@ -7,7 +7,7 @@ const listeners = [];
 let current = parse(location.hash);
 
 /** The state behind an address such as "#/trace/HEX?span=3.0". */
-export function parse(hash) {
+function parse(hash) {
 	const [path, query = ""] = splitOnce(hash.replace(/^#/, ""), "?");
 	const state = { view: "traces", ...DEFAULTS };
 	for (const [key, value] of new URLSearchParams(query)) {
@@ -28,7 +28,7 @@ function splitOnce(text, mark) {
 	return at < 0 ? [text] : [text.slice(0, at), text.slice(at + 1)];
 }
 
-export function address(state) {
+function address(state) {
 	const query = new URLSearchParams();
 	for (const key of Object.keys(DEFAULTS)) {
 		if (key === "trace" && state.view === "trace") continue;
@@ -53,13 +53,6 @@ export function go(patch, push = false) {
 	set(next);
 }
 
-/** Where `patch` would lead, as a link. */
-export function link(patch) {
-	const next = { ...current, ...patch };
-	if (patch.trace !== undefined && patch.trace !== current.trace) next.zoom = next.find = next.panel = "";
-	return address(next);
-}
-
 export function onState(call) {
 	listeners.push(call);
 }
@@ -71,10 +64,6 @@ function set(next) {
 }
 
 addEventListener("popstate", () => set(parse(location.hash)));
-addEventListener("hashchange", () => {
-	const next = parse(location.hash);
-	if (address(next) !== address(current)) set(next);
-});
 
 /** What belongs to this browser rather than to a link. Without storage the defaults stay. */
 export function preference(name, value) {

@@ -20,7 +20,7 @@ export function asText(value) {
 }
 
 /** The address if the value is one of the web, else null. */
-export function webAddress(text) {
+function webAddress(text) {
 	if (text.length > 2048 || !/^https?:\/\/[^\s]+$/i.test(text)) return null;
 	try {
 		const url = new URL(text);
@@ -31,7 +31,7 @@ export function webAddress(text) {
 }
 
 /** Text of any length: the first `limit` characters, the first 64 KB, all, each on demand. `tag` is "span" or "pre". */
-export function longText(text, tag = "span", limit = SHOWN) {
+function longText(text, tag = "span", limit = SHOWN) {
 	if (text.length <= limit) return h(tag, { class: "v", text: visible(text) });
 	// Not within a surrogate pair.
 	const cut = limit - (/[\ud800-\udbff]/.test(text[limit - 1]) ? 1 : 0);

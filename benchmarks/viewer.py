@@ -76,7 +76,7 @@ class Payloads:
             "span.kind": "server" if root else "client",
             "env": "prod",
             "version": "1.4.2",
-            "usr.id": str(pick.randrange(8000)),
+            "usr.id": str(pick.choice((1234, pick.randrange(8000))) if pick.random() < 0.001 else pick.randrange(8000)),
             "http.url": "http://localhost/cart/{}".format(pick.randrange(100000)),
             "peer.service": "db",
             "host": "laptop",

@@ -32,6 +32,7 @@ class WSGIMiddleware:
         self._requests = wsgi.Requests(WebServer(tracer, name, "wsgi", service, settings))
 
     def __call__(self, environ: Dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request."""
         return self._requests.call(self.application, environ, start_response)
 
 
@@ -55,4 +56,5 @@ class ASGIMiddleware:
         receive: Callable[[], Awaitable[Dict[str, Any]]],
         send: Callable[[Dict[str, Any]], Awaitable[None]],
     ) -> Any:
+        """Answer one request, serve one websocket, or pass on a lifespan."""
         return await asgi.call(self._requests, self._single, scope, receive, send)

@@ -10,6 +10,7 @@ import pytest
 
 import gossamer
 from tests.integrations.conftest import exception_of
+from tests.services.process import run_python
 
 
 @pytest.fixture(autouse=True)
@@ -245,3 +246,28 @@ def test_unpatched(spans):
     assert type(sqlite3.connect(":memory:")) is sqlite3.Connection
     assert connection.execute("select 1").fetchone() == (1,)
     assert len(spans) == 0  # connections from before are silent, too
+
+
+def test_patched_before_the_import_and_again():
+    done = run_python(
+        """
+        import gossamer
+        from gossamer.testing import capture_spans
+
+        gossamer.patch("sqlite3")
+        import sqlite3
+
+        def traced():
+            with capture_spans() as spans:
+                sqlite3.connect(":memory:").execute("select 1")
+                sqlite3.dbapi2.connect(":memory:").execute("select 1")
+            return len(spans)
+
+        assert traced() == 2
+        gossamer.unpatch()
+        assert traced() == 0 and type(sqlite3.connect(":memory:")) is sqlite3.Connection
+        gossamer.patch("sqlite3")
+        assert traced() == 2
+        """.replace("\n        ", "\n")
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

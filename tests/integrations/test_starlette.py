@@ -117,6 +117,7 @@ class Things(HTTPEndpoint):
 async def chat(websocket):
     await websocket.accept()
     await websocket.send_text("welcome to " + websocket.path_params["room"])
+    await websocket.receive_text()
     await websocket.close()
 
 
@@ -330,6 +331,7 @@ def test_a_websocket(served, spans):
     client = pytest.importorskip("websockets.sync.client")
     with client.connect("ws://%s:%d/chat/lobby" % served) as socket:
         assert socket.recv() == "welcome to lobby"
+        socket.send("thanks")
     span = one(spans)
     assert (span.resource, span.attributes["http.route"]) == ("websocket /chat/{room}", "/chat/{room}")
     assert span.attributes["websocket.messages.sent"] == 1

@@ -33,7 +33,9 @@ class Client:
         self.viewer = viewer
         self.port = viewer.port
 
-    def ask(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None, **more: Any) -> Answer:
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None, **more: Any
+    ) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
             connection.request(method, path, body, headers or {}, **more)
@@ -99,9 +101,19 @@ def new_id() -> int:
 def span(trace: int = 0, parent: int = 0, **fields: Any) -> dict[str, Any]:
     """A span of Datadog's protocol."""
     result: dict[str, Any] = {
-        "trace_id": trace or new_id(), "span_id": new_id(), "parent_id": parent, "service": "shop", "name": "web.request", "resource": "GET /",
-        "type": "web", "start": time.time_ns(), "duration": 5_000_000, "error": 0, "meta": {}, "metrics": {},
-    }  # fmt: skip
+        "trace_id": trace or new_id(),
+        "span_id": new_id(),
+        "parent_id": parent,
+        "service": "shop",
+        "name": "web.request",
+        "resource": "GET /",
+        "type": "web",
+        "start": time.time_ns(),
+        "duration": 5_000_000,
+        "error": 0,
+        "meta": {},
+        "metrics": {},
+    }
     result.update(fields)
     return result
 
@@ -144,13 +156,23 @@ def pack_v05(traces: list[list[dict[str, Any]]]) -> bytes:
     encoded = [
         [
             [
-                index(s["service"]), index(s["name"]), index(s["resource"]), s["trace_id"], s["span_id"], s["parent_id"], s["start"], s["duration"],
-                s["error"], {index(k): index(v) for k, v in s["meta"].items()}, {index(k): v for k, v in s["metrics"].items()}, index(s["type"]),
+                index(s["service"]),
+                index(s["name"]),
+                index(s["resource"]),
+                s["trace_id"],
+                s["span_id"],
+                s["parent_id"],
+                s["start"],
+                s["duration"],
+                s["error"],
+                {index(k): index(v) for k, v in s["meta"].items()},
+                {index(k): v for k, v in s["metrics"].items()},
+                index(s["type"]),
             ]
             for s in trace
         ]
         for trace in traces
-    ]  # fmt: skip
+    ]
     return pack([list(strings), encoded])
 
 

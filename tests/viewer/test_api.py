@@ -51,7 +51,9 @@ def test_a_trace_of_100_000_spans_comes_in_pieces(client: Client) -> None:
         if not after:
             break
     assert time.monotonic() - began < 20
-    assert [(piece["first"], len(piece["op"])) for piece in pieces] == [(start, 20_000) for start in range(0, 100_000, 20_000)]
+    assert [(piece["first"], len(piece["op"])) for piece in pieces] == [
+        (start, 20_000) for start in range(0, 100_000, 20_000)
+    ]
     assert sum((piece["parent"] for piece in pieces), []) == [-1] + [0] * 99_999
     assert all(piece["total"] == 100_000 for piece in pieces)
     last = pieces[-1]
@@ -69,17 +71,41 @@ def test_cycles_and_self_parents_do_not_hang(client: Client) -> None:
 
 def test_span_details_of_datadog(client: Client) -> None:
     other = new_id()
-    events = [{"name": "exception", "time_unix_nano": 1_500, "attributes": {"exception.type": "KeyError", "exception.message": "'x'", "exception.stacktrace": "Traceback"}}]
+    events = [
+        {
+            "name": "exception",
+            "time_unix_nano": 1_500,
+            "attributes": {
+                "exception.type": "KeyError",
+                "exception.message": "'x'",
+                "exception.stacktrace": "Traceback",
+            },
+        }
+    ]
     sent = span(
-        error=1, start=1_700_000_000_123_456_789, duration=1_500, meta={"error.message": "bad", "_dd.span_links": json.dumps([{"trace_id": "00" * 15 + "ff", "span_id": "0" * 15 + "1", "attributes": {"a": "b"}}])},
-        span_events=events, meta_struct={"extra": b"\x01"},
-    )  # fmt: skip
-    linked = span(span_links=[{"trace_id": other, "trace_id_high": 1, "span_id": 7, "attributes": {"k": "v"}}], meta={"events": json.dumps(events)})
+        error=1,
+        start=1_700_000_000_123_456_789,
+        duration=1_500,
+        meta={
+            "error.message": "bad",
+            "_dd.span_links": json.dumps(
+                [{"trace_id": "00" * 15 + "ff", "span_id": "0" * 15 + "1", "attributes": {"a": "b"}}]
+            ),
+        },
+        span_events=events,
+        meta_struct={"extra": b"\x01"},
+    )
+    linked = span(
+        span_links=[{"trace_id": other, "trace_id_high": 1, "span_id": 7, "attributes": {"k": "v"}}],
+        meta={"events": json.dumps(events)},
+    )
     client.send([[sent], [linked]])
     detail = client.get("/api/spans/1/0")
     assert detail["start"] == pytest.approx(1_700_000_000_123_456.789, abs=1) and detail["dur"] == 1.5
     assert detail["exception"] == {"type": "KeyError", "message": "'x'", "stack": "Traceback"}
-    assert detail["events"][0]["time"] == 1.5 and detail["links"] == [{"trace": "00" * 15 + "ff", "span": "0" * 15 + "1", "attributes": {"a": "b"}}]
+    assert detail["events"][0]["time"] == 1.5 and detail["links"] == [
+        {"trace": "00" * 15 + "ff", "span": "0" * 15 + "1", "attributes": {"a": "b"}}
+    ]
     assert detail["status"] == {"code": "error", "message": "bad"} and detail["raw"]["start"] == "1700000000123456789"
     second = client.get("/api/spans/2/0")
     assert second["links"] == [{"trace": hex32(other, 1), "span": "0" * 15 + "7", "attributes": {"k": "v"}}]
@@ -87,7 +113,15 @@ def test_span_details_of_datadog(client: Client) -> None:
 
 
 def test_what_is_not_there(client: Client) -> None:
-    for path in ("/api/spans/99/0", "/api/spans/x/0", "/api/spans/1/-1", "/api/nothing", "/api/spans/1", "/api/traces/1/2", "/api/spans/" + "9" * 30 + "/0"):
+    for path in (
+        "/api/spans/99/0",
+        "/api/spans/x/0",
+        "/api/spans/1/-1",
+        "/api/nothing",
+        "/api/spans/1",
+        "/api/traces/1/2",
+        "/api/spans/" + "9" * 30 + "/0",
+    ):
         answer = client.ask("GET", path)
         assert answer.status in (400, 404) and answer.json["error"]["message"], path
 
@@ -185,7 +219,9 @@ def test_live_streams_are_few_and_end_with_the_viewer(tmp_path: Any, monkeypatch
 
 def test_reading_while_writing(client: Client) -> None:
     for index in range(20):
-        assert client.ask("PUT", "/v0.4/traces", pack([[span(meta={"n": str(index)})] for _ in range(50)])).status == 200
+        assert (
+            client.ask("PUT", "/v0.4/traces", pack([[span(meta={"n": str(index)})] for _ in range(50)])).status == 200
+        )
         client.get("/api/traces", q="@n:1")
         client.get("/api/facets")
     client.viewer.store.flush()

@@ -21,9 +21,12 @@ from tests.services.process import clean_environment
 
 def test_it_listens_and_ends(tmp_path: Any) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "gossamer.viewer", "--port", "0", "--memory"], env=clean_environment(), stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, universal_newlines=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "gossamer.viewer", "--port", "0", "--memory"],
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+    )
     try:
         assert process.stdout is not None
         address = process.stdout.readline().split()[-1]
@@ -71,10 +74,13 @@ def test_a_taken_port_says_by_whom(tmp_path: Any, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--keep", "much"], "--keep"), (["--host", "0.0.0.0"], "--token"), (["--port", "70000"], "0 to 65535"),
-        (["--forward", "nonsense://x"], "address of an Agent"), (["--data", "/proc/nowhere/x"], "/proc/nowhere/x"),
+        (["--keep", "much"], "--keep"),
+        (["--host", "0.0.0.0"], "--token"),
+        (["--port", "70000"], "0 to 65535"),
+        (["--forward", "nonsense://x"], "address of an Agent"),
+        (["--data", "/proc/nowhere/x"], "/proc/nowhere/x"),
     ],
-)  # fmt: skip
+)
 def test_options_that_cannot_be(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = options if "--port" in options else ["--port", "0", *options]
     assert main(arguments) == 2
@@ -89,5 +95,3 @@ def test_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
         monkeypatch.delenv("XDG_DATA_HOME")
         monkeypatch.setenv("HOME", str(tmp_path))
         assert default_folder() == str(tmp_path / ".local" / "share" / "gossamer")
-
-

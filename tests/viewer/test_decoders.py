@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 pytest.importorskip("hypothesis")
-from hypothesis import HealthCheck, example, given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
-from gossamer._wire import datadog_decode, msgpack, otlp_decode, otlp_json_decode  # noqa: E402
-from gossamer._wire.decoded import OTLP, OTLP_JSON, Payload  # noqa: E402
-from gossamer._wire.protobuf import delimited, encode_varint  # noqa: E402
-from tests.viewer.helpers import child, pack, pack_v05, span  # noqa: E402
+from gossamer._wire import datadog_decode, msgpack, otlp_decode, otlp_json_decode
+from gossamer._wire.decoded import OTLP, OTLP_JSON, Payload
+from gossamer._wire.protobuf import delimited, encode_varint
+from tests.viewer.helpers import child, pack, pack_v05, span
 
 FUZZ = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -38,30 +38,70 @@ def key_value(key: str, value: bytes) -> bytes:
 
 
 def otlp_span(**fields: bytes) -> bytes:
-    event = fixed64(1, 5) + delimited(2, b"exception") + delimited(3, key_value("exception.message", delimited(1, b"boom")))
+    event = (
+        fixed64(1, 5) + delimited(2, b"exception") + delimited(3, key_value("exception.message", delimited(1, b"boom")))
+    )
     link = delimited(1, b"\x01" * 16) + delimited(2, b"\x02" * 8) + delimited(4, key_value("l", b"\x10\x01"))
     return (
-        delimited(1, fields.get("trace", b"\x07" * 16)) + delimited(2, fields.get("own", b"\x08" * 8)) + delimited(5, b"GET /")
-        + b"\x30\x02" + fixed64(7, 1_000_000_000) + fixed64(8, 1_500_000_000) + delimited(9, key_value("s", delimited(1, b"text")))
-        + delimited(9, key_value("list", delimited(5, delimited(1, b"\x18\x07")))) + delimited(9, key_value("neg", b"\x18" + encode_varint((1 << 64) - 5)))
-        + delimited(9, key_value("f", fixed64(4, struct.unpack("<Q", struct.pack("<d", 2.5))[0]))) + delimited(11, event) + delimited(13, link)
-        + delimited(15, delimited(2, b"bad") + b"\x18\x02") + b"\x85\x01\x01\x00\x00\x00"
-    )  # fmt: skip
+        delimited(1, fields.get("trace", b"\x07" * 16))
+        + delimited(2, fields.get("own", b"\x08" * 8))
+        + delimited(5, b"GET /")
+        + b"\x30\x02"
+        + fixed64(7, 1_000_000_000)
+        + fixed64(8, 1_500_000_000)
+        + delimited(9, key_value("s", delimited(1, b"text")))
+        + delimited(9, key_value("list", delimited(5, delimited(1, b"\x18\x07"))))
+        + delimited(9, key_value("neg", b"\x18" + encode_varint((1 << 64) - 5)))
+        + delimited(9, key_value("f", fixed64(4, struct.unpack("<Q", struct.pack("<d", 2.5))[0])))
+        + delimited(11, event)
+        + delimited(13, link)
+        + delimited(15, delimited(2, b"bad") + b"\x18\x02")
+        + b"\x85\x01\x01\x00\x00\x00"
+    )
 
 
 RESOURCE = delimited(1, delimited(1, key_value("service.name", delimited(1, b"shop"))))
-OTLP_BODY = delimited(1, RESOURCE + delimited(2, delimited(1, delimited(1, b"lib")) + delimited(2, otlp_span()) + delimited(2, otlp_span(own=b"\x09" * 8))))
+OTLP_BODY = delimited(
+    1,
+    RESOURCE
+    + delimited(
+        2, delimited(1, delimited(1, b"lib")) + delimited(2, otlp_span()) + delimited(2, otlp_span(own=b"\x09" * 8))
+    ),
+)
 OTLP_JSON_BODY = {
-    "resourceSpans": [{
-        "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]},
-        "scopeSpans": [{"scope": {"name": "lib"}, "spans": [{
-            "traceId": "07" * 16, "spanId": "08" * 8, "name": "GET /", "kind": "SPAN_KIND_SERVER", "startTimeUnixNano": "1000000000",
-            "endTimeUnixNano": 1500000000, "attributes": [{"key": "n", "value": {"intValue": "9007199254740993"}}, {"key": "a", "value": {"arrayValue": {"values": [{"boolValue": True}]}}}],
-            "events": [{"name": "exception", "timeUnixNano": "5", "attributes": [{"key": "exception.message", "value": {"stringValue": "boom"}}]}],
-            "status": {"code": 2, "message": "bad"},
-        }]}],
-    }]
-}  # fmt: skip
+    "resourceSpans": [
+        {
+            "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]},
+            "scopeSpans": [
+                {
+                    "scope": {"name": "lib"},
+                    "spans": [
+                        {
+                            "traceId": "07" * 16,
+                            "spanId": "08" * 8,
+                            "name": "GET /",
+                            "kind": "SPAN_KIND_SERVER",
+                            "startTimeUnixNano": "1000000000",
+                            "endTimeUnixNano": 1500000000,
+                            "attributes": [
+                                {"key": "n", "value": {"intValue": "9007199254740993"}},
+                                {"key": "a", "value": {"arrayValue": {"values": [{"boolValue": True}]}}},
+                            ],
+                            "events": [
+                                {
+                                    "name": "exception",
+                                    "timeUnixNano": "5",
+                                    "attributes": [{"key": "exception.message", "value": {"stringValue": "boom"}}],
+                                }
+                            ],
+                            "status": {"code": 2, "message": "bad"},
+                        }
+                    ],
+                }
+            ],
+        }
+    ]
+}
 
 
 def mutations(original: bytes) -> st.SearchStrategy[bytes]:
@@ -127,8 +167,16 @@ def test_fuzz_otlp_json(data: bytes) -> None:
 
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(1 << 63), (1 << 64) - 1) | st.floats(allow_nan=False) | st.text(st.characters(blacklist_categories=("Cs",))) | st.binary(),
-    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(st.characters(blacklist_categories=("Cs",)), max_size=5), inner, max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 63), (1 << 64) - 1)
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(blacklist_categories=("Cs",)))
+    | st.binary(),
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.dictionaries(st.text(st.characters(blacklist_categories=("Cs",)), max_size=5), inner, max_size=5)
+    ),
     max_leaves=20,
 )
 
@@ -148,7 +196,26 @@ def test_msgpack_values_come_back_and_are_skipped(value: Any, after: bytes) -> N
 
 def test_msgpack_reads_what_the_reference_writes() -> None:
     reference = pytest.importorskip("msgpack")
-    value = {"a": [1, -1, 255, 256, 65536, 1 << 40, -200, -40000, -(1 << 40), 1.5, "x" * 40, "y" * 70000, b"z" * 300, None, True, {}]}
+    value = {
+        "a": [
+            1,
+            -1,
+            255,
+            256,
+            65536,
+            1 << 40,
+            -200,
+            -40000,
+            -(1 << 40),
+            1.5,
+            "x" * 40,
+            "y" * 70000,
+            b"z" * 300,
+            None,
+            True,
+            {},
+        ]
+    }
     data = reference.packb(value)
     assert msgpack.unpack(data) == (value, len(data))
     assert msgpack.skip(data, 0) == len(data)
@@ -170,8 +237,14 @@ def test_otlp_spans_come_out_whole() -> None:
     (chunk,) = payload.chunks
     assert payload.spans == 2 and chunk.low == int("07" * 8, 16) and chunk.high == int("07" * 8, 16)
     op, start, duration, error, own, parent, attributes = chunk.spans[0]
-    assert op == ("shop", "GET /", "GET /", "", "server") and (start, duration, error) == (1_000_000_000, 500_000_000, 1)
-    assert {"s": "text", "neg": -5, "f": 2.5, "exception.message": "boom", "service.name": "shop"}.items() <= dict(attributes).items()
+    assert op == ("shop", "GET /", "GET /", "", "server") and (start, duration, error) == (
+        1_000_000_000,
+        500_000_000,
+        1,
+    )
+    assert {"s": "text", "neg": -5, "f": 2.5, "exception.message": "boom", "service.name": "shop"}.items() <= dict(
+        attributes
+    ).items()
     raw = otlp_decode.raw_spans(chunk.format, chunk.data, chunk.head, lambda n: n == 0)[0]
     assert raw["attributes"] == {"s": "text", "list": [7], "neg": -5, "f": 2.5}
     assert raw["events"][0]["attributes"] == {"exception.message": "boom"} and raw["links"][0]["spanId"] == "02" * 8

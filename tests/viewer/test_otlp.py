@@ -20,10 +20,17 @@ def test_protobuf(client: Client) -> None:
     assert (row["trace"], row["dur"], row["spans"], row["errors"]) == ("07" * 16, 500000, 2, 2)
     skeleton = client.get("/api/traces/" + row["trace"])
     detail = client.get("/api/spans/{}/1".format(skeleton["chunk"][1]))
-    assert detail["protocol"] == "otlp" and detail["span"] == "09" * 8 and detail["scope"] == {"name": "lib", "version": ""}
+    assert (
+        detail["protocol"] == "otlp"
+        and detail["span"] == "09" * 8
+        and detail["scope"] == {"name": "lib", "version": ""}
+    )
     assert detail["attributes"] == {"s": "text", "list": [7], "neg": -5, "f": 2.5}
     assert detail["resource_attributes"] == {"service.name": "shop"}
-    assert detail["exception"] == {"type": "", "message": "boom", "stack": ""} and detail["status"] == {"code": "error", "message": "bad"}
+    assert detail["exception"] == {"type": "", "message": "boom", "stack": ""} and detail["status"] == {
+        "code": "error",
+        "message": "bad",
+    }
     assert detail["links"] == [{"trace": "01" * 16, "span": "02" * 8, "attributes": {"l": True}}]
     for query in ("boom", "@s:text", "@neg:-5", "@f:>2", "@service.name:shop", "@otel.scope.name:lib", "kind:server"):
         assert len(client.search(query)) == 1, query
@@ -42,7 +49,13 @@ def test_json(client: Client) -> None:
 
 
 def test_refused_spans_are_told_as_partial_success(client: Client) -> None:
-    body = delimited(1, RESOURCE + delimited(2, delimited(2, otlp_span()) + delimited(2, otlp_span(own=b"\0" * 8)) + delimited(2, otlp_span(trace=b"x"))))
+    body = delimited(
+        1,
+        RESOURCE
+        + delimited(
+            2, delimited(2, otlp_span()) + delimited(2, otlp_span(own=b"\0" * 8)) + delimited(2, otlp_span(trace=b"x"))
+        ),
+    )
     answer = client.ask("POST", "/v1/traces", body, PROTOBUF)
     assert answer.status == 200 and answer.body.startswith(b"\x0a") and b"\x08\x02" in answer.body
     value = copy.deepcopy(OTLP_JSON_BODY)
@@ -53,7 +66,12 @@ def test_refused_spans_are_told_as_partial_success(client: Client) -> None:
 
 
 def test_malformed(client: Client) -> None:
-    for body, headers in ((OTLP_BODY[:-4], PROTOBUF), (b"\x0a\xff", PROTOBUF), (b"[]", JSON), (b'{"resourceSpans": 5}', JSON)):
+    for body, headers in (
+        (OTLP_BODY[:-4], PROTOBUF),
+        (b"\x0a\xff", PROTOBUF),
+        (b"[]", JSON),
+        (b'{"resourceSpans": 5}', JSON),
+    ):
         assert client.ask("POST", "/v1/traces", body, headers).status == 400
     assert client.ask("POST", "/v1/traces", b"", {"Content-Type": "text/plain"}).status == 415
 

@@ -33,7 +33,8 @@ from opentelemetry.trace import SpanKind
 provider = TracerProvider(resource=Resource({"service.name": "shop"}))
 provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
 tracer = provider.get_tracer("lib", "1.0")
-with tracer.start_as_current_span("GET /cart", kind=SpanKind.SERVER, attributes={"usr.id": "7", "items": 3, "tags": ["a", "b"]}):
+attributes = {"usr.id": "7", "items": 3, "tags": ["a", "b"]}
+with tracer.start_as_current_span("GET /cart", kind=SpanKind.SERVER, attributes=attributes):
     try:
         with tracer.start_as_current_span("SELECT 1", kind=SpanKind.CLIENT):
             raise RuntimeError("connection refused")
@@ -70,7 +71,12 @@ def check(client: Client, ran: process.Result) -> tuple[dict[str, Any], dict[str
 
 @pytest.mark.parametrize("version", ["v0.4", "v0.5"])
 def test_ddtrace(client: Client, peer: str, version: str) -> None:
-    ran = process.run([peer, "-c", DDTRACE], DD_TRACE_AGENT_URL=f"http://localhost:{client.port}", DD_TRACE_API_VERSION=version, PYTHONPATH=None)
+    ran = process.run(
+        [peer, "-c", DDTRACE],
+        DD_TRACE_AGENT_URL=f"http://localhost:{client.port}",
+        DD_TRACE_API_VERSION=version,
+        PYTHONPATH=None,
+    )
     root, status = check(client, ran)
     assert root["protocol"] == version and root["service"] == "shop" and root["type"] == "web"
     assert [seen["language"] for seen in status["clients"]] == ["python"]
@@ -81,7 +87,10 @@ def test_ddtrace(client: Client, peer: str, version: str) -> None:
 @pytest.mark.parametrize("compression", ["none", "gzip"])
 def test_opentelemetry(client: Client, peer: str, compression: str) -> None:
     ran = process.run(
-        [peer, "-c", OTEL], OTEL_EXPORTER_OTLP_ENDPOINT=f"http://localhost:{client.port}", OTEL_EXPORTER_OTLP_COMPRESSION=compression, PYTHONPATH=None
+        [peer, "-c", OTEL],
+        OTEL_EXPORTER_OTLP_ENDPOINT=f"http://localhost:{client.port}",
+        OTEL_EXPORTER_OTLP_COMPRESSION=compression,
+        PYTHONPATH=None,
     )
     root, status = check(client, ran)
     assert root["protocol"] == "otlp" and root["kind"] == "server" and root["attributes"]["tags"] == ["a", "b"]

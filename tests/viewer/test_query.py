@@ -1,4 +1,6 @@
-"""The search language: what is found, and where a query goes wrong. Every answer is compared with what Python finds in the spans."""
+"""The search language: what is found, and where a query goes wrong. Every answer is compared with what Python finds
+in the spans.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,42 @@ from tests.viewer.helpers import Client, child, hex32, span
 
 
 def traffic() -> list[list[dict[str, Any]]]:
-    cart = span(resource="GET /cart", duration=600_000_000, meta={"usr.id": "7", "env": "prod", "span.kind": "server"}, metrics={"http.status_code": 200})
-    query = child(cart, service="db", name="pg.query", resource="SELECT a FROM b", type="sql", duration=40_000_000, meta={"span.kind": "client"})
-    pay = span(resource="POST /pay", error=1, duration=90_000_000, meta={"usr.id": "8", "env": "dev", "error.message": "Connection refused by peer", "error.type": "OSError"}, metrics={"http.status_code": 502, "ratio": 0.25})
-    health = span(service="edge", resource="GET /health", duration=1_000_000, metrics={"http.status_code": 200}, meta={"quoted": 'say "hi"', "long": "z" * 500})
+    cart = span(
+        resource="GET /cart",
+        duration=600_000_000,
+        meta={"usr.id": "7", "env": "prod", "span.kind": "server"},
+        metrics={"http.status_code": 200},
+    )
+    query = child(
+        cart,
+        service="db",
+        name="pg.query",
+        resource="SELECT a FROM b",
+        type="sql",
+        duration=40_000_000,
+        meta={"span.kind": "client"},
+    )
+    pay = span(
+        resource="POST /pay",
+        error=1,
+        duration=90_000_000,
+        meta={"usr.id": "8", "env": "dev", "error.message": "Connection refused by peer", "error.type": "OSError"},
+        metrics={"http.status_code": 502, "ratio": 0.25},
+    )
+    health = span(
+        service="edge",
+        resource="GET /health",
+        duration=1_000_000,
+        metrics={"http.status_code": 200},
+        meta={"quoted": 'say "hi"', "long": "z" * 500},
+    )
     repeated = span(resource="GET /list", duration=10_000_000, meta={"version": "2.0"})
-    return [[cart, query], [pay], [health], [repeated, *[child(repeated, name="sql", resource="SELECT x", type="sql", duration=100_000) for _ in range(6)]]]
+    return [
+        [cart, query],
+        [pay],
+        [health],
+        [repeated, *[child(repeated, name="sql", resource="SELECT x", type="sql", duration=100_000) for _ in range(6)]],
+    ]
 
 
 TRAFFIC = traffic()
@@ -182,7 +214,13 @@ def test_errors_name_the_column(query: str) -> None:
 def test_an_error_reaches_the_page(shop: Client) -> None:
     error = shop.error("service:shop bogus:1")
     assert error["code"] == "query" and error["at"] == 13 and "bogus" in error["message"]
-    for path in ("/api/traces?sort=odd", "/api/traces?cursor=zzz", "/api/traces?limit=x", "/api/traces?from=x", "/api/facets?q=bogus:1"):
+    for path in (
+        "/api/traces?sort=odd",
+        "/api/traces?cursor=zzz",
+        "/api/traces?limit=x",
+        "/api/traces?from=x",
+        "/api/facets?q=bogus:1",
+    ):
         assert shop.ask("GET", path).status == 400, path
 
 
@@ -195,7 +233,10 @@ def test_a_search_stops_in_time_and_goes_on(tmp_path: Any, monkeypatch: pytest.M
     monkeypatch.setattr("gossamer.viewer.search.TIME", 0.0)
     with Viewer(port=0, data_dir=str(tmp_path)) as viewer:
         client = Client(viewer)
-        traces = [[span(resource="GET /needle" if index == 3 else f"GET /{index % 10}", meta={"n": str(index)})] for index in range(1500)]
+        traces = [
+            [span(resource="GET /needle" if index == 3 else f"GET /{index % 10}", meta={"n": str(index)})]
+            for index in range(1500)
+        ]
         client.send(traces)
         first = client.get("/api/traces", q="@n:3*")
         assert first["partial"] and first["next"] and first["searched_to"]
@@ -212,7 +253,9 @@ def test_a_trace_in_several_chunks_is_listed_once(tmp_path: Any) -> None:
             client.send([[span(resource="GET /between", meta={"part": "none"})]])
         client.send([[root]])
         rows = client.search("@part:one OR @part:two", limit=1)
-        assert [(row["root"]["resource"], row["match"]["count"], row["spans"]) for row in rows] == [("GET /split", 2, 2)]
+        assert [(row["root"]["resource"], row["match"]["count"], row["spans"]) for row in rows] == [
+            ("GET /split", 2, 2)
+        ]
         assert [row["match"]["count"] for row in client.search("@part:two")] == [1]
 
 

@@ -20,8 +20,15 @@ MSGPACK = {"Content-Type": "application/msgpack"}
 
 
 def shop() -> list[dict[str, Any]]:
-    root = span(meta={"http.method": "GET", "span.kind": "server", "_dd.p.tid": "00000000000000ab", "env": "dev"}, metrics={"http.status_code": 500.0}, error=1)
-    return [root, child(root, service="db", name="sqlite.query", resource="SELECT 1", type="sql", meta={"long": "x" * 300})]
+    root = span(
+        meta={"http.method": "GET", "span.kind": "server", "_dd.p.tid": "00000000000000ab", "env": "dev"},
+        metrics={"http.status_code": 500.0},
+        error=1,
+    )
+    return [
+        root,
+        child(root, service="db", name="sqlite.query", resource="SELECT 1", type="sql", meta={"long": "x" * 300}),
+    ]
 
 
 @pytest.mark.parametrize("path", ["/v0.3/traces", "/v0.4/traces", "/v0.5/traces"])
@@ -39,8 +46,13 @@ def check_shop(client: Client, spans: list[dict[str, Any]]) -> None:
     (row,) = client.get("/api/traces")["rows"]
     assert row["trace"] == hex32(spans[0]["trace_id"], 0xAB)
     assert row["root"] == {
-        "service": "shop", "name": "web.request", "resource": "GET /", "type": "web", "kind": "server", "complete": True
-    }  # fmt: skip
+        "service": "shop",
+        "name": "web.request",
+        "resource": "GET /",
+        "type": "web",
+        "kind": "server",
+        "complete": True,
+    }
     assert (row["spans"], row["errors"], sorted(row["services"])) == (2, 1, ["db", "shop"])
     skeleton = client.get("/api/traces/" + row["trace"])
     assert (skeleton["parent"], skeleton["err"], skeleton["total"]) == ([-1, 0], [0], 2)
@@ -89,7 +101,14 @@ def test_chunked_body(client: Client) -> None:
 
 def test_malformed_bodies_are_refused_whole_with_offset_and_counted(client: Client) -> None:
     good = pack([shop(), shop()])
-    for body in (good[:-3], good + b"\x01", b"\x92\x90", b"\xdd\xff\xff\xff\xff", b"hello", b"\x91\x91\x81\xa7service\x01"):
+    for body in (
+        good[:-3],
+        good + b"\x01",
+        b"\x92\x90",
+        b"\xdd\xff\xff\xff\xff",
+        b"hello",
+        b"\x91\x91\x81\xa7service\x01",
+    ):
         answer = client.ask("PUT", "/v0.4/traces", body, MSGPACK)
         assert answer.status == 400 and b"at byte" in answer.body, (body[:20], answer)
     assert client.ask("PUT", "/v0.4/traces", b"[{}", {"Content-Type": "application/json"}).status == 400
@@ -102,7 +121,10 @@ def test_spans_without_ids_or_of_two_traces_in_a_chunk_are_refused_and_the_rest_
     assert client.send([*bad, [span()]]).status == 200
     status = client.get("/api/status")
     assert status["spans"] == 1
-    assert status["refused"]["v0.4"] == {"a span without trace or span id": 2, "spans of several traces in one chunk": 2}
+    assert status["refused"]["v0.4"] == {
+        "a span without trace or span id": 2,
+        "spans of several traces in one chunk": 2,
+    }
 
 
 def test_limits_of_a_body(client: Client) -> None:

@@ -21,8 +21,20 @@ def test_host_must_be_this_machine_with_our_port(client: Client) -> None:
     port = client.port
     for name in ("localhost", "127.0.0.1", "[::1]", "LOCALHOST", "127.8.8.8", "localhost."):
         assert host(client, f"{name}:{port}") == 200, name
-    bad = ["localhost", f"localhost:{port + 1}", f"evil.example:{port}", f"127.0.0.1.evil.example:{port}", "", f"localhost:{port}@evil.example",
-           f"evil@localhost:{port}", f"localhost:{port}/x", f"192.168.1.1:{port}", f"0.0.0.0:{port}", "localhost:port", f"localhost.evil:{port}"]  # fmt: skip
+    bad = [
+        "localhost",
+        f"localhost:{port + 1}",
+        f"evil.example:{port}",
+        f"127.0.0.1.evil.example:{port}",
+        "",
+        f"localhost:{port}@evil.example",
+        f"evil@localhost:{port}",
+        f"localhost:{port}/x",
+        f"192.168.1.1:{port}",
+        f"0.0.0.0:{port}",
+        "localhost:port",
+        f"localhost.evil:{port}",
+    ]
     for name in bad:
         for path in ("/", "/static/app.js", "/api/status", "/api/live", "/nowhere"):
             assert host(client, name, path) == 421, (name, path)
@@ -47,9 +59,20 @@ def test_receiving_accepts_any_host_but_no_foreign_origin(client: Client) -> Non
 
     assert send(Host="host.docker.internal:8126") == 200
     assert send(Origin=f"http://localhost:{client.port}") == 200
-    for origin in ("http://evil.example", "null", f"https://localhost:{client.port}", "http://localhost:1", f"http://localhost:{client.port}.evil.example"):
+    for origin in (
+        "http://evil.example",
+        "null",
+        f"https://localhost:{client.port}",
+        "http://localhost:1",
+        f"http://localhost:{client.port}.evil.example",
+    ):
         assert send(Origin=origin) == 403, origin
-    assert client.ask("POST", "/v1/traces", b"{}", {"Content-Type": "application/json", "Origin": "http://evil.example"}).status == 403
+    assert (
+        client.ask(
+            "POST", "/v1/traces", b"{}", {"Content-Type": "application/json", "Origin": "http://evil.example"}
+        ).status
+        == 403
+    )
     refused = client.get("/api/status")["refused"]
     assert sum(refused["/v0.4/traces"].values()) == 5
 
@@ -60,7 +83,13 @@ def test_allowed_origins_and_no_cors_header(tmp_path: Any) -> None:
         answer = client.ask("PUT", "/v0.4/traces", BODY, {"Origin": "http://app.example"})
         assert answer.status == 200
         assert client.ask("PUT", "/v0.4/traces", BODY, {"Origin": "http://app.example.evil"}).status == 403
-        for path, method in (("/v0.4/traces", "OPTIONS"), ("/api/status", "OPTIONS"), ("/api/status", "GET"), ("/", "GET"), ("/info", "GET")):
+        for path, method in (
+            ("/v0.4/traces", "OPTIONS"),
+            ("/api/status", "OPTIONS"),
+            ("/api/status", "GET"),
+            ("/", "GET"),
+            ("/info", "GET"),
+        ):
             answer = client.ask(method, path, headers={"Origin": "http://app.example"})
             assert not [name for name in answer.headers if name.startswith("access-control")], path
 
@@ -68,13 +97,22 @@ def test_allowed_origins_and_no_cors_header(tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "status"),
     [
-        ({}, 200), ({"X-Gossamer": None}, 403), ({"X-Gossamer": "2"}, 403), ({"Content-Type": "text/plain"}, 415), ({"Content-Type": None}, 415),
-        ({"Sec-Fetch-Site": "same-origin"}, 200), ({"Sec-Fetch-Site": "cross-site"}, 403), ({"Sec-Fetch-Site": "none"}, 403),
-        ({"Origin": "http://evil.example"}, 403), ({"Host": "evil.example"}, 421),
+        ({}, 200),
+        ({"X-Gossamer": None}, 403),
+        ({"X-Gossamer": "2"}, 403),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": None}, 415),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "none"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Host": "evil.example"}, 421),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize(("method", "path"), [("DELETE", "/api/data"), ("POST", "/api/sample")])
-def test_changes_need_the_header_the_type_and_the_site(client: Client, change: dict[str, Any], status: int, method: str, path: str) -> None:
+def test_changes_need_the_header_the_type_and_the_site(
+    client: Client, change: dict[str, Any], status: int, method: str, path: str
+) -> None:
     client.send([[span()]])
     headers = {name: value for name, value in {**CHANGE, **change}.items() if value is not None}
     assert client.ask(method, path, b"{}", headers).status == status
@@ -91,19 +129,44 @@ def test_a_get_changes_nothing(client: Client) -> None:
 
 
 def test_security_headers_on_everything_the_browser_loads(client: Client) -> None:
-    for path in ("/", "/static/index.html", "/api/status", "/api/traces?q=bogus:1", "/nowhere", "/api/nowhere", "/favicon.ico"):
+    for path in (
+        "/",
+        "/static/index.html",
+        "/api/status",
+        "/api/traces?q=bogus:1",
+        "/nowhere",
+        "/api/nowhere",
+        "/favicon.ico",
+    ):
         headers = client.ask("GET", path).headers
         assert headers["content-security-policy"] == CSP, path
         assert headers["x-content-type-options"] == "nosniff" and headers["referrer-policy"] == "no-referrer"
         assert headers["cross-origin-opener-policy"] == headers["cross-origin-resource-policy"] == "same-origin"
-    for part in ("default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "require-trusted-types-for 'script'", "base-uri 'none'"):
+    for part in (
+        "default-src 'none'",
+        "script-src 'self'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "base-uri 'none'",
+    ):
         assert part in CSP
     assert client.ask("GET", "/api/status").headers["cache-control"] == "no-store"
 
 
 def test_files_do_not_lead_out_of_their_folder(client: Client) -> None:
-    for path in ("/static/../api.py", "/static/%2e%2e/api.py", "/static/..%2fapi.py", "/static//etc/passwd", "/static/%00", "/static/", "/static/..",
-                 "/../../etc/passwd", "/static/..%5capi.py", "/static/%2fetc%2fpasswd", "/static/index.html%00.js"):  # fmt: skip
+    for path in (
+        "/static/../api.py",
+        "/static/%2e%2e/api.py",
+        "/static/..%2fapi.py",
+        "/static//etc/passwd",
+        "/static/%00",
+        "/static/",
+        "/static/..",
+        "/../../etc/passwd",
+        "/static/..%5capi.py",
+        "/static/%2fetc%2fpasswd",
+        "/static/index.html%00.js",
+    ):
         answer = client.ask("GET", path)
         assert answer.status == 404 and b"import" not in answer.body, path
     page = client.ask("GET", "/")
@@ -129,7 +192,10 @@ def test_token(tmp_path: Any) -> None:
         assert answer.status == 302 and answer.headers["location"] == "/"
         cookie = answer.headers["set-cookie"]
         assert "HttpOnly" in cookie and "SameSite=Strict" in cookie
-        assert client.ask("GET", "/api/status", headers={**name, "Cookie": "a=b; " + cookie.partition(";")[0]}).status == 200
+        assert (
+            client.ask("GET", "/api/status", headers={**name, "Cookie": "a=b; " + cookie.partition(";")[0]}).status
+            == 200
+        )
         assert client.ask("GET", "/api/status", headers={**name, "Cookie": "gossamer_token=wrong"}).status == 401
         assert client.ask("GET", "/api/status", headers={"Host": "evil.example", "Cookie": cookie}).status == 421
         assert client.ask("PUT", "/v0.4/traces", BODY, {"Host": "anything"}).status == 200
@@ -137,7 +203,18 @@ def test_token(tmp_path: Any) -> None:
 
 def test_hostile_values_come_out_as_json_and_ids_as_text(client: Client) -> None:
     nasty = "<script>alert(1)</script>\u202e\x00'\"</"
-    client.send([[span(service=nasty, resource=nasty, meta={"__proto__": nasty, nasty: "x", "big": "v" * 200_000}, metrics={"nan": float("nan"), "inf": float("inf")})]])
+    client.send(
+        [
+            [
+                span(
+                    service=nasty,
+                    resource=nasty,
+                    meta={"__proto__": nasty, nasty: "x", "big": "v" * 200_000},
+                    metrics={"nan": float("nan"), "inf": float("inf")},
+                )
+            ]
+        ]
+    )
     (row,) = client.get("/api/traces")["rows"]
     assert row["root"]["service"] == nasty
     skeleton = client.get("/api/traces/" + row["trace"])
@@ -152,8 +229,13 @@ def test_hostile_values_come_out_as_json_and_ids_as_text(client: Client) -> None
 
 
 def test_lone_surrogates(client: Client) -> None:
-    assert client.ask("PUT", "/v0.4/traces", pack([[span(resource="a\ud800b", meta={"k\udfff": "v\ud800"})]])).status == 200
-    body = b'[[{"trace_id":1,"span_id":2,"service":"s\\ud800","name":"n","resource":"r\\udc00","meta":{"k":"\\ud83d"}}]]'
+    assert (
+        client.ask("PUT", "/v0.4/traces", pack([[span(resource="a\ud800b", meta={"k\udfff": "v\ud800"})]])).status
+        == 200
+    )
+    body = (
+        b'[[{"trace_id":1,"span_id":2,"service":"s\\ud800","name":"n","resource":"r\\udc00","meta":{"k":"\\ud83d"}}]]'
+    )
     assert client.ask("PUT", "/v0.4/traces", body, {"Content-Type": "application/json"}).status == 200
     client.viewer.store.flush()
     assert len(client.search("has:@k")) == 1 and len(client.search("")) == 2

@@ -103,8 +103,11 @@ def test_a_file_that_is_not_ours_is_set_aside(tmp_path: Any, damage: str) -> Non
 def test_kill_9_in_the_middle_of_writing_loses_nothing_that_was_committed(tmp_path: Any) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "gossamer.viewer", "--port", "0", "--data", str(tmp_path)],
-        env=clean_environment(), stdout=subprocess.PIPE, universal_newlines=True, start_new_session=True,
-    )  # fmt: skip
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        universal_newlines=True,
+        start_new_session=True,
+    )
     try:
         assert process.stdout is not None
         port = int(process.stdout.readline().rpartition(":")[2])
@@ -203,11 +206,16 @@ def test_pinned_traces_stay(tmp_path: Any) -> None:
         until(lambda: viewer.store.spans <= 2000)
         (row,) = client.search("@pinned:yes")
         assert row["pinned"] and client.get("/api/spans/{}/1".format(row["match"]["chunk"]))["attributes"]["x"] == "y"
-        assert client.ask("DELETE", "/api/data", b"{}", {"X-Gossamer": "1", "Content-Type": "application/json"}).status == 200
+        assert (
+            client.ask("DELETE", "/api/data", b"{}", {"X-Gossamer": "1", "Content-Type": "application/json"}).status
+            == 200
+        )
         assert [row["root"]["resource"] for row in client.search("")] == ["GET /pinned"]
 
 
-def test_operations_without_spans_are_forgotten_and_too_many_share_a_name(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_operations_without_spans_are_forgotten_and_too_many_share_a_name(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("gossamer.viewer.writer.MOST_OPERATIONS", 100)
     monkeypatch.setattr("gossamer.viewer.retention.MOST_OPERATIONS", 100)
     with Viewer(port=0, data_dir=str(tmp_path), keep=Limits(spans=600)) as viewer:
@@ -249,7 +257,10 @@ def test_two_traces_with_one_lower_half(tmp_path: Any) -> None:
         other = span(one["trace_id"], meta={"_dd.p.tid": "0" * 15 + "2"}, resource="two")
         client.send([[one], [other], [child(one, meta={"_dd.p.tid": "0" * 15 + "1"})]])
         client.send([[child(other, meta={"_dd.p.tid": "0" * 15 + "2"})]])
-        assert {row["trace"]: row["spans"] for row in client.search("")} == {hex32(one["trace_id"], 1): 2, hex32(one["trace_id"], 2): 2}
+        assert {row["trace"]: row["spans"] for row in client.search("")} == {
+            hex32(one["trace_id"], 1): 2,
+            hex32(one["trace_id"], 2): 2,
+        }
 
 
 def test_the_root_replaces_what_stood_in_for_it(tmp_path: Any) -> None:
@@ -269,10 +280,13 @@ def test_the_root_replaces_what_stood_in_for_it(tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "limits"),
     [
-        ("", Limits()), ("500_000", Limits(spans=500000)), ("2GB", Limits(bytes=2 << 30)), ("12h", Limits(age=43200)),
+        ("", Limits()),
+        ("500_000", Limits(spans=500000)),
+        ("2GB", Limits(bytes=2 << 30)),
+        ("12h", Limits(age=43200)),
         ("1000,1.5mb,2d", Limits(1000, 3 << 19, 172800)),
     ],
-)  # fmt: skip
+)
 def test_limits(text: str, limits: Limits) -> None:
     assert parse_limits(text) == limits
 

@@ -99,7 +99,7 @@ def test_caches_are_bounded() -> None:
     assert [span["resource"] for (span,) in v04(batch)] == ["r%d" % number for number in range(10000)]
     form = datadog._kept
     assert form is not None
-    assert max(len(form.texts), len(form.shapes), *map(len, form.keys.values())) <= datadog._MAX_CACHED
+    assert max(len(form.texts), len(form.shapes), *map(len, form.keys.values())) <= datadog.MAX_CACHED
     assert [span["meta"]["key %d" % number] for number, (span,) in enumerate(v05(batch))][-1] == "value 9999"
 
 

@@ -55,11 +55,14 @@ def begin_span(site: Site, start: SpanStart, activate: bool = True) -> Span:
 
 
 def inside_layer(layer: Optional[str]) -> bool:
-    """Whether the active span is of `layer`: then a call of that layer gets no span of its own."""
+    """Whether the active, open span is of `layer`: then a call of that layer gets no span of its own."""
     if layer is None:
         return False
     current = active()
-    return current is not None and current.__class__ is not SpanContext and current.layer == layer  # type: ignore[union-attr]
+    # A finished span may still be the parent, of a task that it started and that goes on for long.
+    if current is None or not current.live or current.__class__ is SpanContext:
+        return False
+    return current.layer == layer  # type: ignore[union-attr]
 
 
 def _beginner(site: Site) -> Begin:

@@ -12,7 +12,6 @@ from struct import Struct
 from .datadog_span import (
     ENTRY,
     INSIDE,
-    MAX_KEY,
     MAX_RESOURCE,
     MAX_TEXT,
     ROOT,
@@ -26,11 +25,12 @@ from .datadog_span import (
     trace_facts,
     translated,
 )  # fmt: skip
-from .names_datadog import AS_TEXT, FIXED, STATEMENT, URL_PARTS, table, translate
+from .datadog_texts import MAX_CACHED, Keys, Table, Written
+from .names_datadog import FIXED, STATEMENT, table
 from .pack import array_header, map_header, pack_str, pack_uint
 
 if False:
-    from typing import Any, Dict, FrozenSet, List, Optional, Tuple, Union
+    from typing import Any, Dict, List, Optional, Tuple
 
     from .._core.buffer import Batch, Chunk
     from .._core.pure import Event, Link, Span, Trace
@@ -40,8 +40,6 @@ if False:
 
 __all__ = ["encode_v04", "encode_v05"]
 
-_MAX_CACHED = 4096  # entries of a cache; it starts again when full
-_CACHED_TEXT = 100  # characters; longer texts seldom repeat
 _U64 = 0xFFFFFFFFFFFFFFFF
 _I64 = 0x7FFFFFFFFFFFFFFF
 _EXACT = 2**53
@@ -56,69 +54,22 @@ _SPAN_V05 = Struct(">BQBQBQBqBqB").pack
 _MAPS = [map_header(size) for size in range(256)]
 
 
-class _Written(Dict[str, bytes] if False else dict):  # type: ignore[misc]
-    """Packed texts. Asking for an unknown one packs it."""
-
-    def __missing__(self, value: str) -> bytes:
-        if len(value) > _CACHED_TEXT:
-            return pack_str(value[:MAX_TEXT])
-        packed = pack_str(value)
-        if len(self) >= _MAX_CACHED:
-            self.clear()
-        self[value] = packed
-        return packed
-
-
-class _Table(Dict[str, bytes] if False else dict):  # type: ignore[misc]
-    """The texts of a v0.5 payload by their places in its table, packed."""
-
-    def __init__(self) -> None:
-        self.order: List[bytes] = []
-        self[""]
-
-    def __missing__(self, value: str) -> bytes:
-        if len(value) > MAX_TEXT:
-            return self[value[:MAX_TEXT]]  # type: ignore[no-any-return]
-        place = self[value] = pack_uint(len(self.order))
-        self.order.append(pack_str(value))
-        return place
-
-
-class _Keys(Dict[str, Any] if False else dict):  # type: ignore[misc]
-    """Packed names of attributes. None: only the full translation knows what to do.
-
-    Empty: the text of a query, which the resource may say already. False: a number that is to be a text.
-    """
-
-    def __init__(self, names: Dict[str, str], reserved: FrozenSet[str], texts: Dict[str, bytes]) -> None:
-        self.names = names
-        self.reserved = reserved
-        self.texts = texts
-        self.targets = frozenset(names.values())
-
-    def __missing__(self, key: str) -> Union[bytes, bool, None]:
-        name = translate(key, self.names)
-        packed: Union[bytes, bool, None]
-        if name == STATEMENT and key != name:
-            packed = b""
-        elif key in URL_PARTS or len(name) > MAX_KEY or key[:1] == "_" or name in self.reserved:
-            packed = None
-        elif key in self.targets:
-            packed = None
-        elif key in AS_TEXT:
-            packed = False
-        else:
-            packed = self.texts[name]
-        if len(self) >= _MAX_CACHED:
-            self.clear()
-        self[key] = packed
-        return packed
-
-
 class _Shape:
     """What spans of one name, service, type, kind, integration and role have in common, packed."""
 
-    __slots__ = ("head", "tail", "plain", "meta", "metas", "metrics", "metric_count", "fixed", "keys", "statement")
+    __slots__ = (
+        "head",
+        "tail",
+        "plain",
+        "meta",
+        "metas",
+        "metrics",
+        "metric_count",
+        "fixed",
+        "keys",
+        "statement",
+        "status",
+    )
 
     head: bytes
     tail: bytes
@@ -128,8 +79,9 @@ class _Shape:
     metrics: bytes
     metric_count: int
     fixed: Tuple[Dict[str, str], Dict[str, float]]
-    keys: _Keys
+    keys: Keys
     statement: bytes
+    status: bytes
 
 
 class _Format:
@@ -141,14 +93,14 @@ class _Format:
         self.integers: Dict[int, bytes] = {}
         self.shapes: Dict[Tuple[Any, ...], _Shape] = {}
         self.facts: Dict[Tuple[Any, ...], Tuple[Piece, Piece]] = {}
-        self.keys: Dict[Tuple[str, Optional[str]], _Keys] = {}
+        self.keys: Dict[Tuple[str, Optional[str]], Keys] = {}
         self.reserved = FIXED.union(process.tags, ("process_id",))
 
     # -- what repeats ---------------------------------------------------------------------------------------------
 
     def shape(self, key: Tuple[str, Optional[str], Optional[str], str, Optional[str], int]) -> _Shape:
         """The common part of spans that agree in `key`, made and kept."""
-        if len(self.shapes) >= _MAX_CACHED:
+        if len(self.shapes) >= MAX_CACHED:
             self.shapes.clear()
         name, service, type, kind, integration, role = key
         shape = _Shape()
@@ -160,9 +112,10 @@ class _Format:
         if named is None:
             if len(self.keys) >= 256:
                 self.keys.clear()
-            named = self.keys[kind, type] = _Keys(table(kind, type), self.reserved, self.texts)
+            named = self.keys[kind, type] = Keys(table(kind, type), self.reserved, self.texts)
         shape.keys = named
         shape.statement = self.texts[STATEMENT]
+        shape.status = self.texts["http.status_code"]
         shape.plain = b"".join(
             (
                 self.header(self.meta_headers, shape.metas),
@@ -283,7 +236,7 @@ class _Format:
                         continue
                     name = shape.statement
                 elif kind is int or kind is str:
-                    out += (texts[translate(key, keys.names)], texts[str(value)])
+                    out += (shape.status, texts[str(value)])
                     continue
                 else:
                     return False
@@ -309,7 +262,7 @@ class _Format:
 
     def integer(self, value: int) -> bytes:
         """A packed number, kept."""
-        if len(self.integers) >= _MAX_CACHED:
+        if len(self.integers) >= MAX_CACHED:
             self.integers.clear()
         packed = self.integers[value] = _pack_double(0xCB, value)
         return packed
@@ -341,7 +294,7 @@ class _V04(_Format):
     metrics_headers = [b"\xa7metrics" + header for header in _MAPS]
 
     def __init__(self, process: Process, native_events: bool) -> None:
-        super().__init__(process, _Written())
+        super().__init__(process, Written())
         self.native_events = native_events
 
     def frame(self, shape: _Shape, name: str, service: str, type: Optional[str]) -> None:
@@ -430,7 +383,7 @@ class _V05(_Format):
     metrics_headers = _MAPS
 
     def __init__(self, process: Process) -> None:
-        self.table = _Table()
+        self.table = Table()
         super().__init__(process, self.table)
 
     def frame(self, shape: _Shape, name: str, service: str, type: Optional[str]) -> None:

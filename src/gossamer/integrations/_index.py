@@ -12,6 +12,7 @@ MODULES: Dict[str, Tuple[str, ...]] = {
     "flask.app": ("flask",),
     "http.client": ("httplib",),
     "httpx._client": ("httpx",),
+    "jinja2": ("jinja2",),
     "logging": ("logging",),
     "redis.asyncio.client": ("redis",),
     "redis.asyncio.cluster": ("redis",),

@@ -23,11 +23,28 @@ _PARENT = "_gossamer_parent"
 
 LONG_LIVED = frozenset(
     (
-        "asyncio", "concurrent", "multiprocessing", "logging", "gossamer", "anyio", "apscheduler", "ddtrace", "elasticapm",
-        "eventlet", "gevent", "grpc", "kafka", "newrelic", "opentelemetry", "prometheus_client", "pymongo", "redis",
-        "sentry_sdk", "watchdog",
+        "anyio",
+        "apscheduler",
+        "asyncio",
+        "concurrent",
+        "ddtrace",
+        "elasticapm",
+        "eventlet",
+        "gevent",
+        "gossamer",
+        "grpc",
+        "kafka",
+        "logging",
+        "multiprocessing",
+        "newrelic",
+        "opentelemetry",
+        "prometheus_client",
+        "pymongo",
+        "redis",
+        "sentry_sdk",
+        "watchdog",
     )
-)  # fmt: skip
+)
 """Packages whose threads serve many callers, or nobody in particular."""
 
 

@@ -141,6 +141,8 @@ class API:
         return answer
 
     def _stream(self, request: Request) -> Response:
+        if request.method == "HEAD":
+            raise HTTPError(405, "GET", close=False)
         if not self._live.admit():
             return _error(503, "streams", "enough live streams are open")
         parts = self._live.stream(request.headers.get("last-event-id"))
@@ -168,11 +170,7 @@ class API:
             return _error(404, "path", "no such file")
         path = os.path.realpath(os.path.join(_STATIC, *name.split("/")))
         kind = _TYPES.get(os.path.splitext(path)[1]) or mimetypes.guess_type(path)[0]
-        if (
-            not path.startswith(os.path.realpath(_STATIC) + os.sep)
-            or kind is None
-            or not os.path.isfile(path)
-        ):
+        if not path.startswith(os.path.realpath(_STATIC) + os.sep) or kind is None or not os.path.isfile(path):
             return _error(404, "path", "no such file")
         with open(path, "rb") as file:
             data = file.read()

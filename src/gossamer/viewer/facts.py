@@ -1,6 +1,7 @@
 """Facts that are added up while spans come: operations by minute, calls between services, problems.
 
-They answer what would otherwise mean reading every span. Kept in memory for about a second, then merged into their rows.
+They answer what would otherwise mean reading every span. Kept in memory for about a second, then merged into their
+rows.
 """
 
 import re
@@ -10,7 +11,7 @@ import time
 from collections import Counter
 from typing import Any, Dict, List, Optional, Tuple
 
-from gossamer._wire.decoded import Chunk, Op, Row
+from gossamer._wire.decoded import Chunk, Row
 from gossamer.viewer.schema import signed
 
 MINUTE = 60 * 10**9
@@ -66,7 +67,7 @@ class Facts:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._stats: "Counter[Key]" = Counter()
+        self._stats: Counter[Key] = Counter()
         self._totals: Dict[Tuple[int, int], List[int]] = {}
         self._edges: Dict[Edge, List[int]] = {}
         self._problems: Dict[Tuple[str, str, str, str], List[int]] = {}
@@ -115,7 +116,8 @@ class Facts:
 
     def _stored(self, trace: int, span_id: int) -> Optional[str]:
         row = self._connection.execute(
-            "select op.service from chunk c join span s on s.chunk = c.id join op on op.id = s.op where c.trace = ? and s.id = ?",
+            "select op.service from chunk c join span s on s.chunk = c.id join op on op.id = s.op "
+            "where c.trace = ? and s.id = ?",
             (trace, signed(span_id)),
         ).fetchone()
         return row[0] if row else None
@@ -154,15 +156,18 @@ class Facts:
         moment = time.monotonic() if now is None else now
         if moment < self._due:
             return
-        self._due = moment + _FLUSH_SECONDS
+        self._due = time.monotonic() + _FLUSH_SECONDS
         self._flush_stats()
         self._connection.executemany(
-            "insert into edge (minute, src, dst, hits, errors, total) values (?, ?, ?, ?, ?, ?) on conflict (minute, src, dst) "
-            "do update set hits = hits + excluded.hits, errors = errors + excluded.errors, total = total + excluded.total",
+            "insert into edge (minute, src, dst, hits, errors, total) values (?, ?, ?, ?, ?, ?) "
+            "on conflict (minute, src, dst) "
+            "do update set hits = hits + excluded.hits, errors = errors + excluded.errors, "
+            "total = total + excluded.total",
             [key + tuple(values) for key, values in self._edges.items()],
         )
         self._connection.executemany(
-            "insert into problem (service, type, message, frame, first, last, hits, chunk, n) values (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "insert into problem (service, type, message, frame, first, last, hits, chunk, n) "
+            "values (?, ?, ?, ?, ?, ?, ?, ?, ?) "
             "on conflict (service, type, message, frame) do update set first = min(first, excluded.first), "
             "last = max(last, excluded.last), hits = hits + excluded.hits, chunk = excluded.chunk, n = excluded.n",
             [key + tuple(values) for key, values in self._problems.items()],
@@ -183,7 +188,9 @@ class Facts:
                 for number, count in unpack_sketch(stored[3]).items():
                     buckets[number] = buckets.get(number, 0) + count
             rows.append((*key, hits, errors, total, pack_sketch(buckets)))
-        self._connection.executemany("insert or replace into stat (op, minute, hits, errors, total, sketch) values (?, ?, ?, ?, ?, ?)", rows)
+        self._connection.executemany(
+            "insert or replace into stat (op, minute, hits, errors, total, sketch) values (?, ?, ?, ?, ?, ?)", rows
+        )
         self._stats, self._totals = Counter(), {}
 
     @property
@@ -200,6 +207,3 @@ def percentile(buckets: Dict[int, int], share: float) -> float:
         if left <= 0:
             return middle(number)
     return 0.0
-
-
-__all__ = ["Facts", "Op", "bucket", "innermost", "middle", "pack_sketch", "percentile", "struck", "unpack_sketch"]

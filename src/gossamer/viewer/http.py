@@ -282,9 +282,14 @@ class Connection:
         if response.parts is None:
             self._send(head if head_only else head + response.body)
             return
-        self._send(head)
-        for part in response.parts:
-            self._send(part)
+        try:
+            self._send(head)
+            for part in response.parts:
+                self._send(part)
+        finally:
+            close = getattr(response.parts, "close", None)
+            if close is not None:
+                close()
 
     def close(self) -> None:
         """Close at once."""

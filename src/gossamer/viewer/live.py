@@ -67,27 +67,30 @@ class Live:
             self._streams += 1
             return True
 
-    def stream(self, last: Optional[str]) -> Iterator[bytes]:
-        """Events from now on, or from after the given id."""
+    def stream(self, last: Optional[str]) -> "Stream":
+        """Events from now on, or from after the given id, for a client that was counted in."""
+        return Stream(self._events(last), self._left)
+
+    def _left(self) -> None:
+        with self._changed:
+            self._streams -= 1
+
+    def _events(self, last: Optional[str]) -> Iterator[bytes]:
         seen = int(last) if last and last.isdigit() and self._first <= int(last) <= self._number else self._number
-        try:
-            yield b"retry: 2000\n\n" + self._event("hello", self._counts(), seen)
-            while not self._stopping:
-                with self._changed:
-                    if self._number <= seen:
-                        self._changed.wait(_BEAT)
-                    number = self._number
-                if self._stopping:
-                    return
-                if number <= seen:
-                    yield b": beat\n\n"
-                    continue
-                yield from self._since(seen, number)
-                seen = number
-                self._pause()
-        finally:
+        yield b"retry: 2000\n\n" + self._event("hello", self._counts(), seen)
+        while not self._stopping:
             with self._changed:
-                self._streams -= 1
+                if self._number <= seen:
+                    self._changed.wait(_BEAT)
+                number = self._number
+            if self._stopping:
+                return
+            if number <= seen:
+                yield b": beat\n\n"
+                continue
+            yield from self._since(seen, number)
+            seen = number
+            self._pause()
 
     def _pause(self) -> None:
         with self._changed:
@@ -128,3 +131,20 @@ class Live:
         return "id: {}\nevent: {}\ndata: {}\n\n".format(number, name, json.dumps(data, separators=(",", ":"))).encode(
             "ascii"
         )
+
+
+class Stream:
+    """Events for one client. Whoever sends them closes it, also when not even the first could be sent."""
+
+    def __init__(self, events: Iterator[bytes], left: Callable[[], None]) -> None:
+        self._events = events
+        self._left: Optional[Callable[[], None]] = left
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._events
+
+    def close(self) -> None:
+        """The client has gone."""
+        left, self._left = self._left, None
+        if left is not None:
+            left()

@@ -114,17 +114,16 @@ class Store:
         return row[0] if row else None
 
     def _count(self) -> None:
-        one = self.database.writer.execute
         self.chunks: int
         self.spans: int
-        self.chunks, self.spans = one(
-            "select count(*), coalesce(sum(spans), 0) from chunk where trace is not null"
-        ).fetchone()
-        self.traces = one("select count(*) from trace").fetchone()[0]
+        with self.database.locked() as connection:
+            self.chunks, self.spans = connection.execute(
+                "select count(*), coalesce(sum(spans), 0) from chunk where trace is not null"
+            ).fetchone()
+            self.traces = connection.execute("select count(*) from trace").fetchone()[0]
         self.bytes = self.database.size()
 
     # -- the writer thread
-    # ------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         checked = 0.0
@@ -132,18 +131,21 @@ class Store:
             batch = self._take()
             if batch:
                 self._write(batch)
+            else:
+                self._settle()
             if self._clear:
                 self._wipe()
             if batch or time.monotonic() - checked > 10:
                 checked = time.monotonic()
                 self._retain()
             if self._stopping and not self._waiting:
+                self._settle()
                 return
 
     def _take(self) -> List[Tuple[Payload, int]]:
         with self._changed:
             if not self._waiting and not self._stopping and not self._clear:
-                self._changed.wait(10.0)
+                self._changed.wait(1.0 if self._rows.facts.waiting else 10.0)
             if not self._waiting:
                 return []
             deadline = time.monotonic() + _BATCH_SECONDS
@@ -167,7 +169,7 @@ class Store:
         try:
             with self.database.write():
                 touched = self._rows.write(chunk for payload, _ in batch for chunk in payload.chunks)
-            self._recount(spans)
+            self._recount(spans, sum([len(payload.chunks) for payload, _ in batch]))
         except Exception as error:
             self._failed(error, spans)
         finally:
@@ -179,9 +181,18 @@ class Store:
             for listener in self.listeners:
                 listener(touched)
 
-    def _recount(self, spans: int) -> None:
+    def _settle(self) -> None:
+        # Facts of the last second, when no more spans come to take them along.
+        try:
+            if self._rows.facts.waiting:
+                with self.database.write():
+                    self._rows.facts.flush(float("inf"))
+        except sqlite3.Error as error:
+            _log.limited("viewer facts", _log.ERROR, "viewer: statistics could not be stored: %s", error)
+
+    def _recount(self, spans: int, chunks: int) -> None:
         self.spans += spans
-        self.chunks = self._rows.next_chunk
+        self.chunks += chunks
         with self.database.read() as connection:
             self.traces = connection.execute("select count(*) from trace").fetchone()[0]
         self.bytes = self.database.size()
@@ -191,7 +202,8 @@ class Store:
         self.failed[reason] = self.failed.get(reason, 0) + spans
         _log.limited(("viewer store", str(error)), _log.ERROR, "viewer: %d spans could not be stored: %s", spans, error)
         try:
-            self._rows.reload()
+            with self.database.locked():
+                self._rows.reload()
         except sqlite3.Error:
             time.sleep(_RETRY_SECONDS)
 

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
 
 from gossamer._wire.decoded import Chunk, Op, Row
+from gossamer.viewer.facts import Facts
 from gossamer.viewer.pages import PageWriter
 from gossamer.viewer.schema import CHUNK_N_PLUS_ONE, FIND_CHUNKS, N_PLUS_ONE, ROOTED, Database, find_tables, signed
 from gossamer.viewer.tokens import Tokens
@@ -114,6 +115,7 @@ class RowWriter:
         connection = self.database.writer
         self.ops = Operations(connection)
         self.pages = PageWriter(connection)
+        self.facts = Facts(connection)
         self._traces: Dict[int, TraceState] = {}
         self._dirty: Dict[int, TraceState] = {}
         one = connection.execute
@@ -126,6 +128,7 @@ class RowWriter:
         chunk_rows: List[Tuple[Any, ...]] = []
         span_rows: List[Tuple[Any, ...]] = []
         found: Dict[int, List[Tuple[int, str]]] = {}
+        written: List[Tuple[int, Chunk, int, int]] = []  # number, chunk, its first span's row, trace
         head: Optional[bytes] = None
         head_id: Optional[int] = None
         fts = self.database.fts
@@ -139,6 +142,7 @@ class RowWriter:
             self._next_chunk += 1
             page, at = self.pages.append(chunk.data)
             state = self._trace(chunk.low, chunk.high)
+            written.append((number, chunk, len(span_rows), state.id))
             flags = self._spans(number, chunk, state, span_rows)
             chunk_rows.append(
                 (
@@ -157,6 +161,10 @@ class RowWriter:
                 if tokens:
                     found.setdefault(number // FIND_CHUNKS, []).append((number, " ".join(tokens)))
         self._store(chunk_rows, span_rows, found)
+        for number, chunk, first, trace in written:
+            ids = [row[2] for row in span_rows[first : first + len(chunk.spans)]]
+            self.facts.add(number, chunk, ids, trace)
+        self.facts.flush()
         return self._store_traces()
 
     def _spans(self, number: int, chunk: Chunk, state: TraceState, span_rows: List[Tuple[Any, ...]]) -> int:

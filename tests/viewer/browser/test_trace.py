@@ -189,14 +189,18 @@ def test_large_trace_recycles_rows(page: Page) -> None:
     until(lambda: "error" in page.focused(), what=page.focused)
 
 
-def test_a_trace_in_pieces(page: Page) -> None:
+def test_a_trace_in_pieces_with_parents_that_come_late(page: Page) -> None:
     spans = large(25_000)
-    send(page.port, spans[:12_000])
     send(page.port, spans[12_000:])
+    page.viewer.store.flush()
+    send(page.port, spans[:12_000])  # the root and many parents stand in the second piece
+    page.viewer.store.flush()
     page.open(f"#/trace/{hexadecimal(spans)}")
     page.wait_text(".t-facts", "25,000 spans", 15)
     assert "so far" not in page.text(".t-facts")
     assert not page.text(".t-notes")  # every parent was found, over the pieces
+    assert f"{sum(each['error'] for each in spans)} errors" in page.text(".t-facts")
+    assert page.text(".t-title h1").startswith("nightly import")
     parents = {each["span_id"]: each["parent_id"] for each in spans}
 
     def depth(number: int) -> int:
@@ -205,7 +209,8 @@ def test_a_trace_in_pieces(page: Page) -> None:
             number, found = parents[number], found + 1
         return found
 
-    deepest = max(depth(each["span_id"]) for each in spans[-300:])
-    page.run("const s = document.querySelector('.w-scroll'); s.scrollTop = s.scrollHeight")
-    assert deepest > 1
-    assert str(sum(each["error"] for each in spans)) + " errors" in page.text(".t-facts")
+    top = page.run(GEOMETRY)
+    assert top[0]["level"] == 1 and [row["level"] for row in top].count(1) == 1
+    names = {(depth(each["span_id"]), each["name"], each["resource"]) for each in spans}
+    shown = {(row["level"], *row["spoken"].split(", ")[:1], row["name"]) for row in top}
+    assert len(shown) > 5 and shown <= names

@@ -18,7 +18,7 @@ from ..._trace.propagation import FIELDS, environ_getter
 from .query import Redactor
 
 if False:
-    from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+    from typing import Any, Dict, Mapping, Optional, Tuple
 
     from ..._core import Span
     from ..._core.pure import Parent
@@ -226,7 +226,7 @@ def resource(attributes: Mapping[str, Value]) -> str:
     if attributes.get("http.upgraded") == "websocket":
         method = "websocket"
     route = attributes.get("http.route")
-    return "%s %s" % (method, attributes.get("http.response.status_code", "") if route is None else route)
+    return "%s %s" % (text(method), text(attributes.get("http.response.status_code", "") if route is None else route))
 
 
 def current_request() -> Optional[Span]:

@@ -27,16 +27,15 @@ _NAME = r'(?P<name>"[^"]*(?:"|\Z)|`[^`]*(?:`|\Z))'
 _SPACE = r"(?P<space>\s+)"
 
 
-def _pattern(comment: str, name: str, *literals: str) -> Any:
-    return re.compile("|".join((comment + ")",) + ("(?P<literal>%s)" % "|".join(literals), name, _SPACE)), re.DOTALL)
-
-
-_STANDARD = _pattern(_COMMENT, _NAME, _PLAIN, _DOLLAR, _NUMBER)
-# E'it\'s' is a string with escapes.
-_POSTGRES = _pattern(_COMMENT, _NAME, r"\b[Ee]" + _WITH_BACKSLASH, _PLAIN, _DOLLAR, _NUMBER)
-# A backslash escapes everywhere, "text" is a string, and # begins a comment.
-_MYSQL = _pattern(_COMMENT + r"|\#[^\n]*", r"(?P<name>`[^`]*(?:`|\Z))", _WITH_BACKSLASH, _DOUBLE, _NUMBER)
-_PATTERNS = {
+_STANDARD, _POSTGRES, _MYSQL = "standard", "postgres", "mysql"
+_PARTS = {  # dialect: comments, names, literals
+    _STANDARD: (_COMMENT, _NAME, (_PLAIN, _DOLLAR, _NUMBER)),
+    # E'it\'s' is a string with escapes.
+    _POSTGRES: (_COMMENT, _NAME, (r"\b[Ee]" + _WITH_BACKSLASH, _PLAIN, _DOLLAR, _NUMBER)),
+    # A backslash escapes everywhere, "text" is a string, and # begins a comment.
+    _MYSQL: (_COMMENT + r"|\#[^\n]*", r"(?P<name>`[^`]*(?:`|\Z))", (_WITH_BACKSLASH, _DOUBLE, _NUMBER)),
+}
+_DIALECTS = {
     "mysql": _MYSQL,
     "mariadb": _MYSQL,
     "clickhouse": _MYSQL,
@@ -44,6 +43,19 @@ _PATTERNS = {
     "cockroachdb": _POSTGRES,
     "aws.redshift": _POSTGRES,
 }
+_patterns: Dict[str, Any] = {}  # compiled when they are first needed
+
+
+def _pattern(system: str) -> Any:
+    dialect = _DIALECTS.get(system, _STANDARD)
+    pattern = _patterns.get(dialect)
+    if pattern is None:
+        comments, names, literals = _PARTS[dialect]
+        parts = (comments + ")", "(?P<literal>%s)" % "|".join(literals), names, _SPACE)
+        pattern = _patterns[dialect] = re.compile("|".join(parts), re.DOTALL)
+    return pattern
+
+
 _MEMBER = r"(?:\?\d*|%s|[$:]\w+)"
 _LIST = re.compile(r"\bIN ?\( ?{0}(?: ?, ?{0})+ ?\)".format(_MEMBER), re.IGNORECASE)
 _BLANKS = re.compile(" {2,}")
@@ -72,7 +84,7 @@ def normalize(statement: object, system: Any, limit: int = 5000) -> Tuple[str, s
 
 
 def _normalize(statement: str, system: Any) -> Tuple[str, str]:
-    shown = _PATTERNS.get(system, _STANDARD).sub(_replace, statement[:MAX_STATEMENT]).strip()
+    shown = _pattern(system).sub(_replace, statement[:MAX_STATEMENT]).strip()
     shown = _LIST.sub("IN (?)", _BLANKS.sub(" ", shown))
     word = _WORD.match(shown)
     return shown, word.group(1).upper()[:40] if word else ""

@@ -136,7 +136,8 @@ class Exchange:
             if not span.error and span.duration is None:
                 inside = set_active(span)
                 self.requests.end(self)
-                set_active(inside)  # the parent of what comes late
+                # The parent of what comes late: the request, not what happened to be the last finished span in it.
+                set_active(inside if inside is not None and inside.live else span)
 
     async def receive(self) -> Message:
         """Pass on a message of the client."""
@@ -212,7 +213,7 @@ def is_double_callable(application: Any) -> bool:
         return True
     if function_flags(application) & CO_COROUTINE:
         return False
-    return not function_flags(getattr(type(application), "__call__", None)) & CO_COROUTINE
+    return not function_flags(type(application).__call__) & CO_COROUTINE
 
 
 async def call(requests: Requests, application: Application, scope: Scope, receive: Receive, send: Send) -> Any:

@@ -19,32 +19,26 @@ from .dbapi_factory import with_factory
 from .dbapi_proxy import FACTS
 
 if False:
-    from typing import Any, Dict, Optional, Tuple
+    from typing import Any, Callable, Dict, Optional, Tuple
 
     from ..status import Site
 
 _MARK = "_gossamer_connect"
 
 
-def build(site: Site) -> Method:
+def build(site: Site) -> Callable[..., Any]:
     """The wrapper of `connect`. The hook's handler answers the facts of the connection, or None."""
     driver = Driver(site)
     original, handler = site.original, site.hook.handler
-    if hasattr(original, _MARK):  # the same function under a second name, taken from the module that we had wrapped
-
-        def again(*args: Any, **kwargs: Any) -> Any:
-            return original(*args, **kwargs)
-
-        return again
+    while hasattr(original, _MARK):  # under a second name, taken from the module that we had wrapped before
+        original = original.__wrapped__
 
     def facts_of(args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Optional[Dict[str, Any]]:
         if site.off:
             return None
         try:
-            call = (
-                Call(args[0], args[1:], kwargs, site.options) if site.bound else Call(None, args, kwargs, site.options)
-            )
-            return handler(call)  # type: ignore[no-any-return]
+            instance, rest = (args[0], args[1:]) if site.bound else (None, args)
+            return handler(Call(instance, rest, kwargs, site.options))  # type: ignore[no-any-return]
         except Exception as error:
             site.failed(error)
             return None

@@ -18,6 +18,8 @@ if False:
 
 STATEMENTS = ("execute", "executemany", "executescript", "callproc")
 TRANSACTIONS = ("commit", "rollback")
+MAX_CLASSES = 500
+"""So many are remembered: a program may make a class for each call."""
 
 
 class Driver:
@@ -36,6 +38,7 @@ class Driver:
         self.factory: Optional[Tuple[int, str]] = extra.get("factory")
         self.connections: Dict[type, Optional[type]] = {}
         self.cursors: Dict[type, Optional[type]] = {}
+        self.proxies: Dict[Any, Any] = {}
         self.bases: Tuple[Any, Any] = (None, None)
 
     # -- spans ----------------------------------------------------------------------------------------------------
@@ -99,6 +102,8 @@ class Driver:
         kind = type(thing)
         known = self.cursors if is_cursor else self.connections
         if kind not in known:
+            if len(known) >= MAX_CLASSES:
+                known.clear()
             methods = (self.cursor_methods if is_cursor else self.connection_methods)(kind, getattr)
             known[kind] = subclass(kind, (kind,), methods)
         traced = known[kind]

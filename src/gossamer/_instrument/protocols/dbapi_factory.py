@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from ..wrap import dress
-from .dbapi_driver import Driver, subclass
+from .dbapi_driver import MAX_CLASSES, Driver, subclass
 from .dbapi_proxy import FACTS
 
 if False:
@@ -91,7 +91,7 @@ def under(known: Dict[Any, Any], factory: Any, traced: type) -> Any:
     if issubclass(factory, traced) or not issubclass(factory, traced.__mro__[1]):
         return factory
     if factory not in known:
-        if len(known) >= 500:  # a program that makes a class for each call
+        if len(known) >= MAX_CLASSES:
             known.clear()
         known[factory] = subclass(factory, (factory, traced), {})
     return known[factory] or factory

@@ -114,14 +114,11 @@ def _through(kind: type, name: str) -> Any:
     return call
 
 
-_classes: Dict[Any, type] = {}
-
-
 def proxy(driver: Driver, thing: Any, facts: Dict[str, Any], is_cursor: bool) -> Any:
     """A proxy before `thing`, a connection or cursor."""
     kind = type(thing)
-    key = (id(driver), kind, is_cursor)
-    known = _classes.get(key)
+    key = (kind, is_cursor)
+    known = driver.proxies.get(key)
     if known is None:
         make: Callable[..., Dict[str, Any]] = driver.cursor_methods if is_cursor else driver.connection_methods
         methods = make(kind, _through)
@@ -129,5 +126,5 @@ def proxy(driver: Driver, thing: Any, facts: Dict[str, Any], is_cursor: bool) ->
         methods["__slots__"] = ()
         for names, special in ((_SPECIAL, _special), (_ASYNC_SPECIAL, _async_special)):
             methods.update((name, special(name)) for name in names if hasattr(kind, name))
-        known = _classes[key] = type(kind.__name__, (Proxy,), methods)
+        known = driver.proxies[key] = type(kind.__name__, (Proxy,), methods)
     return known(thing, facts)

@@ -54,7 +54,7 @@ class Requests:
                 environ[ROOT] = environ.get("SCRIPT_NAME", "")
         except Exception as error:
             self.report(error)
-            return application(environ, start_response)
+            return application(environ, start_response)  # type: ignore[no-any-return]
         if nested:
             if self.details is not None:
                 start_response = self._describing(environ[KEY], environ, start_response)

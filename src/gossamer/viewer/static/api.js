@@ -64,43 +64,30 @@ export function change(method, path, body) {
 	return ask("api/" + path, { method, headers, body: JSON.stringify(body || {}) });
 }
 
-/**
- * News as they come. A hidden tab lets go of its stream: browsers allow six connections to one address,
- * and a viewer is open in many tabs.
- */
-export class Live {
-	constructor(call) {
-		this.call = call;
-		this.source = null;
-		document.addEventListener("visibilitychange", () => this.update());
-		onReachable(() => this.update());
-		this.update();
-	}
-
-	update() {
-		const wanted = reachable && document.visibilityState !== "hidden";
-		if (!wanted) return this.close();
-		if (this.source) return;
-		const source = new EventSource("api/live");
-		this.source = source;
-		for (const name of ["hello", "traces", "removed", "cleared"]) source.addEventListener(name, (event) => this.take(name, event));
-		source.onerror = () => this.failed(source);
-	}
-
-	take(name, event) {
-		this.call(name, JSON.parse(event.data));
-	}
-
-	failed(source) {
-		source.close();
-		if (this.source !== source) return;
-		this.source = null;
-		// Either the viewer has stopped, which `ask` notices, or it has no stream to spare: later again.
-		get("status").catch(() => null).then(() => setTimeout(() => this.update(), 2000));
-	}
-
-	close() {
-		if (this.source) this.source.close();
-		this.source = null;
-	}
+/** News as they come. A hidden tab lets go of its stream: browsers allow six connections to one address. */
+export function live(call) {
+	let source = null;
+	const close = () => {
+		source?.close();
+		source = null;
+	};
+	const update = () => {
+		if (!reachable || document.visibilityState === "hidden") return close();
+		if (source) return;
+		const mine = new EventSource("api/live");
+		source = mine;
+		for (const name of ["hello", "traces", "removed", "cleared"]) mine.addEventListener(name, (event) => call(name, JSON.parse(event.data)));
+		mine.onerror = () => {
+			mine.close();
+			if (source !== mine) return;
+			source = null;
+			// Either the viewer has stopped, which `ask` notices, or it has no stream to spare: later again.
+			get("status").catch(() => null).then(() => setTimeout(update, 2000));
+		};
+	};
+	document.addEventListener("visibilitychange", update);
+	addEventListener("pagehide", close);
+	addEventListener("pageshow", update);
+	onReachable(update);
+	update();
 }

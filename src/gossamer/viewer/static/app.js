@@ -2,7 +2,7 @@
 
 import { byId, fill, h, icon, span } from "./dom.js";
 import { bytes, clock, count, moment, plural } from "./format.js";
-import { get, Live, onReachable } from "./api.js";
+import { get, live, onReachable } from "./api.js";
 import { go, onState, preference, range, state } from "./state.js";
 import { plus } from "./query.js";
 import { drawEmpty, drawNothing, refusals } from "./empty.js";
@@ -202,5 +202,4 @@ if (state().trace) trace.update(state(), {});
 Promise.allSettled([readStatus()]).then(() => list.load());
 facets.load();
 setInterval(() => document.visibilityState === "visible" && reachable && readStatus(), 5000);
-const stream = new Live(news);
-addEventListener("pagehide", () => stream.close());
+live(news);

@@ -82,5 +82,5 @@ export class Facets {
 	}
 }
 
-/** One group of the answer as [[value, count]]. */
-const valuesOf = (answer, name) => answer[name].map((item) => (typeof item === "string" ? [item, null] : [item.value, item.count]));
+/** One group of the answer as [[value, count]]; environments are counted in a sample only, so not shown. */
+const valuesOf = (answer, name) => answer[name].map((item) => (typeof item === "string" ? [item, null] : [item.value, name === "envs" ? null : item.count]));

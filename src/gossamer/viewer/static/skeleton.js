@@ -25,6 +25,7 @@ function append(whole, piece) {
 	join("op", known ? piece.op.map((op) => op + known) : piece.op);
 	join("start", piece.start.map((start) => base + start));
 	// Rows that came in an earlier piece than their parent.
-	for (const [row, parent] of piece.adopted || []) whole.parent[row] = parent;
+	for (const [row, parent] of piece.adopted) whole.parent[row] = parent;
+	whole.orphans = whole.orphans.filter((row) => whole.parent[row] < 0);
 	whole.total = piece.total;
 }

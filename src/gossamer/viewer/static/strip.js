@@ -36,7 +36,7 @@ export class Strip {
 		const { from, step, hits, errors } = this.line;
 		const colours = canvasColours();
 		const most = Math.max(1, ...hits);
-		const room = height - 24;
+		const room = height - 34;
 		const each = width / hits.length;
 		const scale = (number) => (number ? Math.max(2, (number / most) * room) : 0);
 		let failed = 0;
@@ -58,8 +58,8 @@ export class Strip {
 		});
 		this.canvas.setAttribute("aria-label", "Over time: " + count(all) + " traces, " + count(failed) + " with errors");
 		this.axis(context, colours, width, height, from, step * hits.length);
-		context.textAlign = "right";
-		context.fillText("most " + count(most), width - 8, 12);
+		context.textAlign = "left";
+		context.fillText("traces, at most " + count(most), 8, 12);
 	}
 
 	axis(context, colours, width, height, from, span) {

@@ -8,6 +8,8 @@ from contextlib import closing
 import requests
 from flask import Flask, Response, abort, jsonify, render_template, request
 
+import gossamer
+
 app = Flask(__name__)
 log = logging.getLogger("shop")
 
@@ -24,6 +26,7 @@ def database():
     return closing(sqlite3.connect(DATABASE))
 
 
+@gossamer.trace("shop.prepare")
 def make_database():
     with database() as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS item (id INTEGER PRIMARY KEY, name TEXT, price REAL)")
@@ -40,6 +43,11 @@ def cache():
     import redis
 
     return redis.Redis(port=int(os.environ["REDIS_PORT"]), socket_timeout=1)
+
+
+@app.route("/health")
+def health():
+    return "ok"
 
 
 @app.route("/")

@@ -11,6 +11,11 @@ app = FastAPI()
 left = {item: 5 * item for item in range(1, 7)}
 
 
+@app.get("/health")
+async def health():
+    return "ok"
+
+
 @app.get("/stock/{item}")
 async def stock(item: int):
     if item not in left:

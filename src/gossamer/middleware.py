@@ -28,6 +28,8 @@ class WSGIMiddleware:
     """
 
     def __init__(self, application: Any, service: Optional[str] = None, name: str = "wsgi.request") -> None:
+        if not callable(application):
+            raise TypeError("a WSGI application is callable, %s is not" % type(application).__name__)
         self.application = application
         self._requests = wsgi.Requests(WebServer(tracer, name, "wsgi", service, settings))
 
@@ -46,6 +48,8 @@ class ASGIMiddleware:
     """
 
     def __init__(self, application: Any, service: Optional[str] = None, name: str = "asgi.request") -> None:
+        if not callable(application):
+            raise TypeError("an ASGI application is callable, %s is not" % type(application).__name__)
         self.application = application
         self._single = asgi.single(application) if asgi.is_double_callable(application) else application
         self._requests = asgi.Requests(WebServer(tracer, name, "asgi", service, settings))

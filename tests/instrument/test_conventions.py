@@ -211,6 +211,11 @@ def test_commands(args, shown):
         assert text == shown and shown.startswith(operation)
 
 
+def test_the_resource_is_one_word():
+    start = db.command("redis.command", ("CONFIG GET", "x"), db.connection("redis"))
+    assert start.resource == "CONFIG" and start.attributes["db.operation.name"] == "CONFIG GET"
+
+
 def test_long_commands():
     assert commands.shown_command(["MGET"] + ["k"] * 1000)[1].endswith(" k ...")
     assert commands.shown_command(["LPUSH", "l"] + ["secret"] * 1000)[1] == "LPUSH l" + " ?" * 29 + " ..."

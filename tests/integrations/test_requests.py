@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
+from contextvars import copy_context
 
 import pytest
 
@@ -191,6 +192,15 @@ def test_threads(http_server, spans):
     assert len(spans) == 20 and len({span.trace.trace_id for span in spans}) == 20
     parents = sorted(request.headers["x-datadog-parent-id"] for request in http_server.requests)
     assert parents == sorted(str(span.span_id) for span in spans)
+
+
+def test_work_that_was_started_inside_a_request_is_traced_after_it(http_server, spans):
+    contexts = []
+    requests.get(http_server.url + "/a", hooks={"response": lambda *args, **kwargs: contexts.append(copy_context())})
+    contexts[0].run(requests.get, http_server.url + "/b")
+    first, second = spans
+    assert second.resource == "GET /b" and second.parent_id == first.span_id
+    assert http_server.last.headers["x-datadog-parent-id"] == str(second.span_id)
 
 
 def test_signature_is_kept():

@@ -35,6 +35,8 @@ __all__ = ["Writer"]
 
 MAX_BACKOFF = 30.0
 FIRST_BACKOFF = 0.5
+FORK_SECONDS = 0.05
+"""How long a fork is held up, at most, to send what is finished."""
 IDLE_SECONDS = 30.0
 
 _log_ = _log.get("export")
@@ -250,7 +252,11 @@ class Writer:
         while not self._closed and wake is self._wake:
             self._pause(wake, self.interval)
             self._woken = False
-            if self._closed or wake is not self._wake:
+            if self._closed:
+                return
+            if wake is not self._wake:  # a fork is coming: what is finished would have to wait for the next chunk
+                if self.buffer.pending_spans:
+                    self._flush(monotonic() + FORK_SECONDS, False)
                 return
             try:
                 busy = self._flush(None, False)
@@ -365,7 +371,7 @@ class Writer:
         old, self._wake = self._wake, SimpleQueue()
         self._thread = None
         old.put(True)
-        thread.join(0.05)
+        thread.join(FORK_SECONDS)
 
     def after_fork_in_parent(self) -> None:
         """Let the next chunk start the thread again: CPython counts the threads only after this."""

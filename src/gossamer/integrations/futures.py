@@ -14,7 +14,7 @@ futures = Integration(
     "futures",
     title="Futures",
     docs="https://docs.python.org/3/library/concurrent.futures.html",
-    page=("*", True),
+    page=("fully supported", True),
     notes="Carries the active span; makes none.",
 )
 

@@ -12,7 +12,7 @@ httplib = Integration(
     title="http.client",
     layer=http_client.LAYER,
     docs="https://docs.python.org/3/library/http.client.html",
-    page=("*", False),
+    page=("fully supported", False),
 )
 
 _OPEN = "_gossamer_open"

@@ -16,7 +16,6 @@ httpx = Integration(
     title="HTTPX",
     layer=http_client.LAYER,
     docs="https://www.python-httpx.org",
-    page=(">= 0.17", True),
 )
 
 

@@ -14,7 +14,7 @@ sqlite3 = Integration(
     service="sqlite",
     layer=db.LAYER,
     docs="https://docs.python.org/3/library/sqlite3.html",
-    page=("*", True),
+    page=("fully supported", True),
     aliases=("sqlite",),
 )
 

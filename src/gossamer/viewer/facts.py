@@ -17,6 +17,7 @@ from gossamer.viewer.schema import signed
 MINUTE = 60 * 10**9
 _FLUSH_SECONDS = 1.0
 _MOST_WAITING = 10000  # parents that have not come yet
+_MOST_LOOKED_UP = 20  # parents in other chunks, for one chunk
 _MOST_PROBLEMS = 1000  # new ones in one flush
 _LONGEST = 300
 
@@ -94,13 +95,18 @@ class Facts:
         # Edges join services, so spans whose parent is of the same service say nothing.
         services = {row[4]: row[0][0] for row in chunk.spans}
         alone = len(set(services.values())) == 1
+        remote: Dict[int, Optional[str]] = {}
         for row in chunk.spans:
             parent = row[5]
             if not parent:
                 continue
             caller = services.get(parent)
             if caller is None:
-                caller = self._stored(trace, parent)
+                if parent not in remote:
+                    # Finding one means going through the trace's spans: a large chunk full of strangers' children is
+                    # not worth it.
+                    remote[parent] = self._stored(trace, parent) if len(remote) < _MOST_LOOKED_UP else None
+                caller = remote[parent]
                 if caller is None:
                     if len(self._waiting) < _MOST_WAITING:
                         self._waiting[(trace, parent)] = (row[0][0], row[1] // MINUTE, row[3], row[2] // 1000)

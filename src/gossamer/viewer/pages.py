@@ -21,12 +21,13 @@ class PageWriter:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        row = connection.execute("select id, format, data from page order by id desc limit 1").fetchone()
+        row = connection.execute("select id, format, data, written from page order by id desc limit 1").fetchone()
         self._id = 1
         self._open = bytearray()
         self._began = self._last = 0.0
         self._dirty = False
         if row:
+            self._began = self._last = row[3] / 1e6
             self._id = row[0] if row[1] == PLAIN else row[0] + 1
             self._open = bytearray(row[2]) if row[1] == PLAIN else bytearray()
 

@@ -151,15 +151,13 @@ class Retention:
 
     def _operations(self) -> None:
         connection = self._database.writer
-        unused = [
-            row[0]
-            for row in connection.execute(
-                "select id from op where id not in (select op from span) and id not in (select root from trace) "
-                "and id not in (select op from stat)"
-            )
-        ]
-        connection.executemany("delete from op where id = ?", [(number,) for number in unused])
-        self._rows.ops.forget(unused)
+        self._rows.facts.flush(float("inf"))
+        unused = connection.execute(
+            "select id from op where id not in (select op from span) and id not in (select root from trace)"
+        ).fetchall()
+        connection.executemany("delete from op where id = ?", unused)
+        connection.executemany("delete from stat where op = ?", unused)
+        self._rows.ops.forget([row[0] for row in unused])
 
     def clear(self) -> None:
         """Remove everything but pinned traces."""

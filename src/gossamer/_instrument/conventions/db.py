@@ -63,12 +63,16 @@ def query(name: str, statement: object, facts: Dict[str, Value], limit: int = 50
 
 
 def command(name: str, args: Any, facts: Dict[str, Value], limit: int = 1000, type: str = "redis") -> SpanStart:
-    """The span of a command of Redis and its like: `args` are the command's name and its arguments."""
+    """The span of a command of Redis and its like: `args` are the command's name and its arguments.
+
+    The resource is the name's first word: Datadog's users know CONFIG, not CONFIG GET.
+    """
     attributes = facts.copy()
     operation, shown = shown_command(args)
     attributes["db.operation.name"] = operation
     attributes["db.query.text"] = shown if len(shown) <= limit else shown[:limit]
-    return SpanStart(name, operation, "client", type, None, attributes)
+    resource = operation if " " not in operation else operation.partition(" ")[0]
+    return SpanStart(name, resource, "client", type, None, attributes)
 
 
 def pipeline(
@@ -84,7 +88,7 @@ def pipeline(
         if count > MAX_NAMED:
             continue
         operation, shown = shown_command(args)
-        names.append(operation)
+        names.append(operation.partition(" ")[0])
         if size < limit:
             texts.append(shown)
             size += len(shown) + 1

@@ -54,7 +54,7 @@ class Requests:
                 environ[ROOT] = environ.get("SCRIPT_NAME", "")
         except Exception as error:
             self.report(error)
-            return application(environ, start_response)  # type: ignore[no-any-return]
+            return application(environ, start_response)
         if nested:
             if self.details is not None:
                 start_response = self._describing(environ[KEY], environ, start_response)
@@ -68,7 +68,7 @@ class Requests:
             set_active(before)
             raise
         inside = set_active(before)
-        return self._watch(body, span, environ, inside)
+        return self._watch(body, span, environ, inside)  # type: ignore[no-any-return]
 
     def _start_response(self, span: Span, environ: Environ, start_response: StartResponse) -> StartResponse:
         server, details, report = self.server, self.details, self.report
@@ -135,7 +135,7 @@ def inside_request(environ: Environ) -> bool:
     """Whether the request has a span already: of an outer WSGI application, or of an ASGI one that handed it on."""
     span = environ.get(KEY)
     if span is not None:
-        return span.duration is None  # type: ignore[no-any-return]
+        return bool(span.duration is None)
     outer = current_request()
     if outer is None:
         return False

@@ -79,8 +79,9 @@ export class List {
 			if (error.name === "AbortError") return;
 			if (error.status === 400) {
 				this.on.fault(error);
-				if (!this.rows.length) fill(this.place, div("empty", h("h1", { text: "The search cannot be read" }), h("p", { text: error.message })));
-				this.place.hidden = this.rows.length > 0;
+				if (!this.rows.length) fill(this.place, div("empty", h("h1", { text: "The search cannot be read" })));
+				this.grid.hidden = !this.rows.length;
+				this.place.hidden = !this.grid.hidden;
 			}
 			else if (error.status !== 0) throw error;
 			else if (!this.rows.length) this.showPlace(null);

@@ -33,7 +33,7 @@ QUERIES = (
     ("duration:<0ms", 125),
     ("resource:*cart*", 5),
     ("resource:*nowhere*", 5),
-    ("@usr.id:1234", 10),
+    ("@usr.id:1234", 60),
     ("@http.status_code:500", 60),
     ('"refused by peer"', 60),
     ("service:shop @usr.id:12* duration:>30ms", 180),

@@ -2,7 +2,8 @@
 
     PYTHONPATH=src:. python benchmarks/viewer_page.py [10000 100000]
 
-Budgets: 10,000 spans open in 500 ms; 100,000 in 1.5 s, the first 20,000 of them in 500 ms; p95 of scripting while scrolling under 8 ms.
+Budgets: 10,000 spans open in 500 ms; 100,000 in 1.5 s, the first 20,000 of them in 500 ms; p95 of scripting
+while scrolling under 8 ms.
 """
 
 from __future__ import annotations
@@ -37,10 +38,12 @@ requestAnimationFrame(look);
 """
 # The page's own work per frame: the time from the first to the last callback of a frame while the grid scrolls.
 SCROLL = """
-const done = arguments[0]; const scroll = document.querySelector('.w-scroll'); const frames = []; const script = []; let last = 0; let count = 0;
+const done = arguments[0]; const scroll = document.querySelector('.w-scroll'); const frames = [];
+  const script = []; let last = 0; let count = 0;
 const original = window.requestAnimationFrame;
 let spent = 0;
-window.requestAnimationFrame = (call) => original((at) => { const begin = performance.now(); call(at); spent += performance.now() - begin; });
+window.requestAnimationFrame = (call) => original((at) => { const begin = performance.now(); call(at);
+  spent += performance.now() - begin; });
 const step = (at) => {
   if (last) { frames.push(at - last); script.push(spent); }
   last = at; spent = 0; count += 1;
@@ -67,7 +70,10 @@ def measure(driver: Any, viewer: Viewer, size: int) -> None:
         with urllib.request.urlopen(f"http://127.0.0.1:{viewer.port}/api/traces/{name}") as answer:
             data = answer.read()
         times.append((time.perf_counter() - begin) * 1000)
-    print(f"{size:>7,} spans: first piece of the skeleton {min(times):.0f} ms, {len(data) / 1000:.0f} kB, {len(json.loads(data)['op']):,} spans")
+    print(
+        f"{size:>7,} spans: first piece of the skeleton {min(times):.0f} ms, {len(data) / 1000:.0f} kB, "
+        f"{len(json.loads(data)['op']):,} spans"
+    )
     opens = []
     for _ in range(5):
         driver.get("about:blank")
@@ -77,8 +83,14 @@ def measure(driver: Any, viewer: Viewer, size: int) -> None:
     first, whole = (statistics.median(each) for each in zip(*opens))
     frames, script = driver.execute_async_script(SCROLL)
     print(f"{'':>15} open: first rows {first:.0f} ms, whole {whole:.0f} ms (median of 5)")
-    print(f"{'':>15} scroll: frame p50 {percentile(frames, 0.5):.1f} p95 {percentile(frames, 0.95):.1f} ms, script p95 {percentile(script, 0.95):.1f} ms")
-    print(f"{'':>15} rows in the document: {driver.execute_script('return document.querySelectorAll(`.w-row`).length')}", flush=True)
+    print(
+        f"{'':>15} scroll: frame p50 {percentile(frames, 0.5):.1f} p95 {percentile(frames, 0.95):.1f} ms, "
+        f"script p95 {percentile(script, 0.95):.1f} ms"
+    )
+    print(
+        f"{'':>15} rows in the document: {driver.execute_script('return document.querySelectorAll(`.w-row`).length')}",
+        flush=True,
+    )
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+
 from gossamer import _start
 from gossamer._core import Recorder
 from gossamer._instrument.engine import Engine, find
@@ -24,8 +25,7 @@ NAMES = [integration.name for integration in INTEGRATIONS]
 def run_python(code, **environ):
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **environ},
     )
     assert done.returncode == 0, done.stderr.decode()

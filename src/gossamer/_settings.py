@@ -251,7 +251,7 @@ class Settings(Config):
     )
     http_client_error_statuses = Setting(
         read.statuses,
-        read.statuses.parse("400-599"),
+        read.statuses.parse("500-599"),
         "Answers to this application that count as errors.",
         ("DD_TRACE_HTTP_CLIENT_ERROR_STATUSES",),
     )

@@ -292,7 +292,7 @@ def test_statuses_and_headers() -> None:
     settings = read(DD_TRACE_HTTP_SERVER_ERROR_STATUSES="404, 500-502", DD_TRACE_HEADER_TAGS="X-Id:request.id,Referer")
     assert settings.http_server_error_statuses == {404, 500, 501, 502}
     assert settings.header_tags == {"x-id": "request.id", "referer": ""}
-    assert 404 in settings.http_client_error_statuses and 599 in settings.http_client_error_statuses
+    assert 404 not in settings.http_client_error_statuses and 599 in settings.http_client_error_statuses
 
 
 @pytest.mark.parametrize(
@@ -342,7 +342,7 @@ def test_the_table_for_the_documentation() -> None:
     assert rows[0].name == "service" and "DD_SERVICE" in rows[0].variables
     by_name = {row.name: row for row in rows}
     assert by_name["rate_limit"].default == "100"
-    assert by_name["http_client_error_statuses"].default == "400-599"
+    assert by_name["http_client_error_statuses"].default == "500-599"
     assert any("DD_TRACE_<NAME>_ENABLED" in row.variables for row in rows)
     assert all(row.help and row.type for row in rows)
 

@@ -69,4 +69,8 @@ def test_agrees_with_importlib_metadata():
     for distribution in metadata.distributions():
         name = distribution.metadata["Name"]
         if name and "+" not in distribution.version:
-            assert parse(found.version(name) or "") == parse(metadata.version(name)), name
+            try:
+                expected = metadata.version(name)
+            except metadata.PackageNotFoundError:  # some versions do not find a dotted name in a folder with dashes
+                continue
+            assert parse(found.version(name) or "") == parse(expected), name

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import sys
 
 import pytest
 
@@ -401,6 +402,49 @@ def test_a_lifespan(spans):
         assert web.request(address, "/").status == 404
     assert events == ["up", "down"]
     assert len(spans) == 1
+
+
+def test_a_mounted_flask_application(spans):
+    flask = pytest.importorskip("flask")
+    wsgi = pytest.importorskip("starlette.middleware.wsgi")
+    inner = flask.Flask("inner")
+
+    @inner.route("/users/<int:id>")
+    def inner_user(id):
+        with gossamer.trace("load"):
+            return "user %d" % id
+
+    gossamer.patch("flask")
+    try:
+        with web.serve_asgi(Starlette(routes=[Mount("/old", app=wsgi.WSGIMiddleware(inner))])) as address:
+            assert web.request(address, "/old/users/7").body == b"user 7"
+            span = one(spans)
+    finally:
+        gossamer.unpatch("flask")
+    assert len(spans.find(kind="server")) == 1
+    assert (span.resource, span.attributes["flask.endpoint"]) == ("GET /old/users/<int:id>", "inner_user")
+    assert spans.one("load").parent_id == span.span_id
+
+
+def test_uvicorn_as_a_program(capture_agent, start_server, tmp_path):
+    (tmp_path / "shop.py").write_text(
+        "import gossamer.auto\n"
+        "from starlette.applications import Starlette\n"
+        "from starlette.responses import PlainTextResponse\n"
+        "from starlette.routing import Route\n"
+        "async def user(request): return PlainTextResponse('user')\n"
+        "app = Starlette(routes=[Route('/users/{id}', user)])\n"
+    )
+    server = start_server(
+        [sys.executable, "-m", "uvicorn", "--app-dir", str(tmp_path), "--port", "{port}", "shop:app"],
+        DD_TRACE_AGENT_URL=capture_agent.url,
+        DD_SERVICE="shop",
+    )
+    assert web.request(("127.0.0.1", server.port), "/users/7").body == b"user"
+    (span,) = capture_agent.wait_for_spans(1)
+    assert (span["name"], span["resource"], span["service"]) == ("starlette.request", "GET /users/{id}", "shop")
+    assert span["meta"]["component"] == "starlette" and span["type"] == "web"
+    assert span["meta"]["http.url"] == "http://127.0.0.1:%d/users/7" % server.port
 
 
 HOOKED = ((Starlette, "__call__"), (Route, "handle"), (WebSocketRoute, "handle"), (Mount, "handle"))

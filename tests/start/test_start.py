@@ -6,7 +6,9 @@ import sys
 import textwrap
 
 import pytest
+
 from tests.services.process import clean_environment, run_python
+
 
 def run(source, agent, **env):
     result = run_python(textwrap.dedent(source), DD_TRACE_AGENT_URL=agent.url, **env)

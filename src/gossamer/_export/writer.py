@@ -371,7 +371,7 @@ class Writer:
         old, self._wake = self._wake, SimpleQueue()
         self._thread = None
         old.put(True)
-        thread.join(FORK_SECONDS)
+        thread.join(2 * FORK_SECONDS)
 
     def after_fork_in_parent(self) -> None:
         """Let the next chunk start the thread again: CPython counts the threads only after this."""

@@ -24,6 +24,7 @@ from .otlp_common import (
     sampled,
     scope,
     span_flags,
+    span_name,
     times,
 )
 from .otlp_json import encode as _json
@@ -119,7 +120,7 @@ def _span(span: Span) -> bytes:
         out.append(_string(b"\x1a", trace.tracestate))
     if span.parent_id:
         out.append(_pack_parent(b"\x22\x08", span.parent_id))
-    out.append(_string(b"\x2a", span.resource or span.name))
+    out.append(_string(b"\x2a", span_name(span)))
     out.append(_pack_times(0x30, KINDS.get(span.kind, 1), 0x39, start, 0x41, end))
     get = _texts.get
     for key, text in extra_attributes(span):

@@ -23,6 +23,7 @@ __all__ = [
     "sampled",
     "scope",
     "span_flags",
+    "span_name",
     "times",
 ]
 
@@ -60,6 +61,15 @@ def grouped(batch: Batch, process: Process) -> Groups:
                 spans = scopes[span.integration] = []
             spans.append(span)
     return groups
+
+
+def span_name(span: Span) -> str:
+    """The resource, as it has few values; an outgoing HTTP request, whose path has many, goes by its method."""
+    if span.kind == "client" and span.type == "http":
+        method = span.attributes.get("http.request.method")
+        if method.__class__ is str:
+            return method
+    return span.resource or span.name
 
 
 def resource(process: Process, service: Optional[str]) -> Dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 
-from .otlp_common import KINDS, MAX_TEXT, extra_attributes, link_flags, resource, scope, span_flags, times
+from .otlp_common import KINDS, MAX_TEXT, extra_attributes, link_flags, resource, scope, span_flags, span_name, times
 from .pack import utf8
 
 if False:
@@ -81,7 +81,7 @@ def _span(span: Span) -> Dict[str, Any]:
     found: Dict[str, Any] = {
         "traceId": "%032x" % trace.trace_id,
         "spanId": "%016x" % span.span_id,
-        "name": _text(span.resource or span.name),
+        "name": _text(span_name(span)),
         "kind": KINDS.get(span.kind, 1),
         "startTimeUnixNano": str(start),
         "endTimeUnixNano": str(end),

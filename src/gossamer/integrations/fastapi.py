@@ -13,7 +13,7 @@ fastapi = Integration(
     title="FastAPI",
     category="web",
     docs="https://fastapi.tiangolo.com",
-    page=(">=0.51.0", True),
+    page=(">= 0.51", True),
 )
 
 

@@ -13,7 +13,7 @@ flask = Integration(
     title="Flask",
     category="web",
     docs="https://flask.palletsprojects.com",
-    page=(">=0.10", True),
+    page=(">= 0.10", True),
 )
 
 

@@ -15,7 +15,7 @@ jinja2 = Integration(
     title="Jinja2",
     category="library",
     docs="https://jinja.palletsprojects.com",
-    page=(">=2.7", True),
+    page=(">= 2.7", True),
     notes="Of Jinja 2.11, asynchronous environments have no `jinja2.render`.",
 )
 

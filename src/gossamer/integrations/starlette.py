@@ -13,7 +13,7 @@ starlette = Integration(
     title="Starlette",
     category="web",
     docs="https://www.starlette.io",
-    page=(">=0.13.0", True),
+    page=(">= 0.13.0", True),
 )
 
 

@@ -16,8 +16,8 @@ from gossamer.viewer.app import Viewer  # noqa: E402
 
 CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
 FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --window-size=1280,940"
+    "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync --window-size=1280,940"
 )
 
 
@@ -58,16 +58,28 @@ class Page:
         return until(lambda: next((found for found in self.all(selector) if shown(found)), None), seconds, selector)
 
     def texts(self, selector: str) -> list[str]:
-        return self.run("return [...document.querySelectorAll(arguments[0])].filter((e) => e.checkVisibility()).map((e) => e.textContent)", selector)
+        return self.run(
+            "return [...document.querySelectorAll(arguments[0])].filter((e) => e.checkVisibility())"
+            ".map((e) => e.textContent)",
+            selector,
+        )
 
     def text(self, selector: str) -> str:
         return " ".join(self.texts(selector))
 
     def wait_text(self, selector: str, text: str, seconds: float = 5) -> None:
-        until(lambda: text in self.text(selector), seconds, lambda: f"{text!r} in {selector}: {self.text(selector)[:300]!r}")
+        until(
+            lambda: text in self.text(selector),
+            seconds,
+            lambda: f"{text!r} in {selector}: {self.text(selector)[:300]!r}",
+        )
 
     def wait_rows(self, count: int, seconds: float = 5) -> None:
-        until(lambda: len(self.texts(".trace-row")) == count, seconds, lambda: f"{count} rows, not {len(self.texts('.trace-row'))}")
+        until(
+            lambda: len(self.texts(".trace-row")) == count,
+            seconds,
+            lambda: f"{count} rows, not {len(self.texts('.trace-row'))}",
+        )
 
     def keys(self, *keys: str) -> None:
         """Types into whatever has the focus."""
@@ -88,11 +100,18 @@ class Page:
 
     def focused(self) -> str:
         """Role and name of what holds the focus."""
-        return self.run("const e = document.activeElement; return (e.getAttribute('role') || e.localName) + ' ' + (e.getAttribute('aria-label') || e.textContent)")
+        return self.run(
+            "const e = document.activeElement; return (e.getAttribute('role') || "
+            "e.localName) + ' ' + (e.getAttribute('aria-label') || e.textContent)"
+        )
 
     def complaints(self) -> list[str]:
         """What the browser's console reports, but for refused requests, which some tests want."""
-        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE" and entry["source"] != "network"]
+        return [
+            entry["message"]
+            for entry in self.driver.get_log("browser")
+            if entry["level"] == "SEVERE" and entry["source"] != "network"
+        ]
 
 
 def shown(element: Any) -> bool:

@@ -14,21 +14,33 @@ from tests.viewer.browser.traffic import hexadecimal, request, send
 NAMELESS = """
 const name = (e) => (e.getAttribute('aria-label') || e.textContent || e.title || '').trim()
   || [...(e.labels || [])].map((l) => l.textContent).join('').trim();
-return [...document.querySelectorAll('button, a, input, select, [role=tab], [role=separator], [role=row], [role=grid], [role=treegrid], dialog[open]')]
-  .filter((e) => e.checkVisibility() && !name(e) && !e.getAttribute('aria-labelledby')).map((e) => e.outerHTML.slice(0, 200));
+const roles = ['tab', 'separator', 'row', 'grid', 'treegrid'].map((role) => '[role=' + role + ']');
+return [...document.querySelectorAll(['button', 'a', 'input', 'select', 'dialog[open]', ...roles])]
+  .filter((e) => e.checkVisibility() && !name(e) && !e.getAttribute('aria-labelledby'))
+  .map((e) => e.outerHTML.slice(0, 200));
 """
 SMALL = """
-return [...document.querySelectorAll('button, a, input, select, [role=tab]')].filter((e) => e.checkVisibility() && !e.closest('.off, .skip, .choice') && e.localName !== 'a')
-  .map((e) => [e, e.getBoundingClientRect()]).filter(([e, r]) => r.width && (Math.min(r.width, r.height) < (e.matches(".plain, .list-cols button, .key") ? 20 : 23.9))).map(([e, r]) => e.outerHTML.slice(0, 120) + r.width + 'x' + r.height);
+const least = (e) => e.matches('.plain, .list-cols button, .key') ? 20 : 23.9;  // words in a line may be lower
+return [...document.querySelectorAll('button, input, select, [role=tab]')]
+  .filter((e) => e.checkVisibility() && !e.closest('.off, .skip, .choice'))
+  .map((e) => [e, e.getBoundingClientRect()])
+  .filter(([e, r]) => r.width && Math.min(r.width, r.height) < least(e))
+  .map(([e, r]) => e.outerHTML.slice(0, 120) + r.width + 'x' + r.height);
 """
 ROLES = """
 const found = [];
-const inside = (selector, parents) => { for (const e of document.querySelectorAll(selector)) if (!e.closest(parents)) found.push(e.outerHTML.slice(0, 120)); };
-inside('[role=row]', '[role=grid], [role=treegrid]'); inside('[role=gridcell]', '[role=row]'); inside('[role=tab]', '[role=tablist]'); inside('[role=option]', '[role=listbox]');
+const inside = (selector, parents) => {
+  for (const e of document.querySelectorAll(selector)) if (!e.closest(parents)) found.push(e.outerHTML.slice(0, 120));
+};
+inside('[role=row]', '[role=grid], [role=treegrid]');
+inside('[role=gridcell]', '[role=row]');
+inside('[role=tab]', '[role=tablist]');
+inside('[role=option]', '[role=listbox]');
 const ids = [...document.querySelectorAll('[id]')].map((e) => e.id);
 for (const id of new Set(ids)) if (ids.filter((i) => i === id).length > 1) found.push('twice: ' + id);
-for (const e of document.querySelectorAll('[aria-controls], [aria-describedby], [aria-labelledby], [aria-activedescendant]'))
-  for (const a of ['aria-controls', 'aria-describedby', 'aria-labelledby', 'aria-activedescendant'])
+const references = ['aria-controls', 'aria-describedby', 'aria-labelledby', 'aria-activedescendant'];
+for (const e of document.querySelectorAll(references.map((a) => '[' + a + ']')))
+  for (const a of references)
     if (e.getAttribute(a) && !document.getElementById(e.getAttribute(a))) found.push(a + ' ' + e.getAttribute(a));
 for (const e of [...document.querySelectorAll('[role=grid], [role=treegrid]')].filter((g) => g.checkVisibility())) {
   const stops = [e, ...e.querySelectorAll('[role=row]')].filter((r) => r.tabIndex === 0 && r.checkVisibility());
@@ -92,7 +104,12 @@ def test_tab_reaches_everything(page: Page) -> None:
     reached = set()
     for _ in range(60):
         page.keys(Keys.TAB)
-        reached.add(page.run("const e = document.activeElement; return e.id || e.getAttribute('role') || e.getAttribute('aria-label') || e.className"))
+        reached.add(
+            page.run(
+                "const e = document.activeElement; return e.id || e.getAttribute('role') || "
+                "e.getAttribute('aria-label') || e.className"
+            )
+        )
     assert {"skip", "brand", "live", "theme", "help-button", "row", "tab", "separator"} <= reached
 
 
@@ -146,7 +163,9 @@ def test_nothing_is_wider_than_a_phone(page: Page, dark: bool) -> None:
     assert page.run("return document.querySelector('.w-row').offsetHeight") == 44
     page.one(".w-row").click()
     page.wait_text(".panel", "ValueError")
-    panel = page.run("const r = document.querySelector('.panel').getBoundingClientRect(); return [r.left, r.top, r.width, r.height]")
+    panel = page.run(
+        "const r = document.querySelector('.panel').getBoundingClientRect(); return [r.left, r.top, r.width, r.height]"
+    )
     assert panel == [0, 0, 390, 844]
     assert max(narrow()) == 390
     page.one(".panel-head .mini").click()
@@ -179,15 +198,38 @@ def test_contrast(page: Page, dark: bool) -> None:
     page.size(1280, 800, dark)
     page.open()
     page.wait_text("h1", "Waiting")
-    names = ["text", "muted", "accent", "err", "warn", "ok", "on-accent", "line-strong", "bg", "surface", "raised", "accent-soft", "err-soft", "warn-soft"]
+    names = [
+        "text",
+        "muted",
+        "accent",
+        "err",
+        "warn",
+        "ok",
+        "on-accent",
+        "line-strong",
+        "bg",
+        "surface",
+        "raised",
+        "accent-soft",
+        "err-soft",
+        "warn-soft",
+    ]
     names += [f"s{number}" for number in range(8)]
     colours = page.run(
         "const probe = document.createElement('i'); document.body.append(probe); const found = {};"
-        "for (const n of arguments[0]) { probe.style.color = 'var(--' + n + ')'; found[n] = getComputedStyle(probe).color; } return found", names,
+        "for (const n of arguments[0]) { probe.style.color = 'var(--' + n + ')'; "
+        "found[n] = getComputedStyle(probe).color; } return found", names,
     )  # fmt: skip
     assert (luminance(colours["bg"]) < 0.1) == dark
     texts = [(name, back) for name in ("text", "muted", "accent", "err") for back in ("bg", "surface", "accent-soft")]
-    texts += [("text", "raised"), ("muted", "raised"), ("err", "err-soft"), ("warn", "warn-soft"), ("warn", "surface"), ("on-accent", "accent")]
+    texts += [
+        ("text", "raised"),
+        ("muted", "raised"),
+        ("err", "err-soft"),
+        ("warn", "warn-soft"),
+        ("warn", "surface"),
+        ("on-accent", "accent"),
+    ]
     for text, back in texts:
         assert contrast(colours[text], colours[back]) >= 4.5, (text, back, contrast(colours[text], colours[back]))
     shapes = [(f"s{number}", back) for number in range(8) for back in ("surface", "bg", "accent-soft")]
@@ -214,5 +256,8 @@ def test_theme_is_chosen_and_kept(page: Page) -> None:
 def test_forced_colours_and_less_motion(page: Page) -> None:
     page.media(("forced-colors", "active"), ("prefers-reduced-motion", "reduce"))
     show(page)
-    assert page.run("return getComputedStyle(document.querySelector('.w-bar')).backgroundColor") not in ("rgba(0, 0, 0, 0)", "transparent")
+    assert page.run("return getComputedStyle(document.querySelector('.w-bar')).backgroundColor") not in (
+        "rgba(0, 0, 0, 0)",
+        "transparent",
+    )
     assert page.run("return getComputedStyle(document.querySelector('.trace-row')).animationName") == "none"

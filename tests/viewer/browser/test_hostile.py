@@ -8,7 +8,10 @@ from typing import Any
 from tests.viewer.browser.conftest import Page, until
 from tests.viewer.browser.traffic import MS, hexadecimal, send, span
 
-MARKUP = "<img src=x onerror=\"window.harmed=1\"><script>window.harmed=1</script><svg/onload=window.harmed=1>'\"--></style></textarea>"
+MARKUP = (
+    '<img src=x onerror="window.harmed=1"><script>window.harmed=1</script>'
+    "<svg/onload=window.harmed=1>'\"--></style></textarea>"
+)
 BIDI = "user\u202etxt.exe\u2066 \u200b\u0007\u001b[31m"
 META = {
     "markup": MARKUP,
@@ -33,10 +36,20 @@ META = {
 
 def trace() -> list[dict[str, Any]]:
     number, now = 0x5EED, time.time_ns()
-    root = span(number, 0, now, 50 * MS, service=MARKUP, name=MARKUP, resource=MARKUP + BIDI, type=MARKUP, meta=META, error=1)
+    root = span(
+        number, 0, now, 50 * MS, service=MARKUP, name=MARKUP, resource=MARKUP + BIDI, type=MARKUP, meta=META, error=1
+    )
     return [
         root,
-        span(number, root["span_id"], now, -5 * MS, service="__proto__", name="constructor", resource="ends before it begins"),
+        span(
+            number,
+            root["span_id"],
+            now,
+            -5 * MS,
+            service="__proto__",
+            name="constructor",
+            resource="ends before it begins",
+        ),
         span(number, root["span_id"], 0, 10 * MS, service="", name="", resource="", type=""),
         span(number, root["span_id"], now + MS, 2**62, service="x" * 5000, name="y" * 5000, resource="z" * 100_000),
     ]
@@ -83,7 +96,10 @@ def test_trace_and_panel(page: Page) -> None:
     for tab in ("Raw", "Attributes"):
         next(each for each in page.all(".panel [role='tab']") if each.text.startswith(tab)).click()
         harmless(page)
-    values = page.run("return [...document.querySelectorAll('.attribute')].map((a) => [a.querySelector('dt').textContent, a.querySelector('dd > *').textContent])")
+    values = page.run(
+        "return [...document.querySelectorAll('.attribute')].map((a) => [a.querySelector('dt').textContent, "
+        "a.querySelector('dd > *').textContent])"
+    )
     shown = {key: value for key, value in values}
     assert shown["markup"] == MARKUP and shown[MARKUP] == "markup as key"
     assert shown["__proto__"] == shown["constructor"] == shown["toString"] == "polluted"
@@ -114,7 +130,18 @@ def test_a_megabyte_is_shown_by_and_by(page: Page) -> None:
 
 
 def test_hostile_addresses(page: Page) -> None:
-    for hash in ("#/trace/<script>", "#/traces?sort=__proto__&trace=%22%3E%3Cimg", "#/traces?span=9&zoom=NaN-x&since=x&from=x&panel=constructor", "#/%E0%A4%A", "#/traces?q=%ff"):
+    for hash in (
+        "#/trace/<script>",
+        "#/traces?sort=__proto__&trace=%22%3E%3Cimg",
+        "#/traces?span=9&zoom=NaN-x&since=x&from=x&panel=constructor",
+        "#/%E0%A4%A",
+        "#/traces?q=%ff",
+    ):
         page.open(hash)
-        until(lambda: {"Waiting for the first trace", "The search cannot be read", "No trace matches"} & set(page.texts("h1")), what=hash)
+        until(
+            lambda: (
+                {"Waiting for the first trace", "The search cannot be read", "No trace matches"} & set(page.texts("h1"))
+            ),
+            what=hash,
+        )
         harmless(page)

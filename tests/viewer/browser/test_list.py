@@ -13,7 +13,9 @@ from tests.viewer.browser.traffic import MS, request, send
 
 def fill(page: Page, count: int) -> None:
     now = time.time_ns()
-    send(page.port, *[request(f"GET /item/{number}", start=now - (count - number) * 50 * MS) for number in range(count)])
+    send(
+        page.port, *[request(f"GET /item/{number}", start=now - (count - number) * 50 * MS) for number in range(count)]
+    )
 
 
 def test_first_trace_appears_live(page: Page) -> None:
@@ -30,7 +32,11 @@ def test_first_trace_appears_live(page: Page) -> None:
 def test_empty_state_tells_how(page: Page) -> None:
     page.open()
     page.wait_text(".command", f"http://localhost:{page.port}")
-    for name, wanted in {"ddtrace": "ddtrace-run", "OpenTelemetry": "http/protobuf", "Docker": "host.docker.internal"}.items():
+    for name, wanted in {
+        "ddtrace": "ddtrace-run",
+        "OpenTelemetry": "http/protobuf",
+        "Docker": "host.docker.internal",
+    }.items():
         next(tab for tab in page.all('[role="tab"]') if tab.text == name).click()
         page.wait_text(".command", wanted)
     page.wait_text(".contacts", "Nobody has called yet")
@@ -124,7 +130,9 @@ def test_search_hits_and_does_not(page: Page) -> None:
     page.wait_text("h1", "No trace matches")
     # It says which term stands in the way, and goes on without it at a click.
     page.wait_text(".without", "status:error")
-    next(link for link in page.all(".without span") if "status:error" in link.text).find_element("css selector", "button").click()
+    next(link for link in page.all(".without span") if "status:error" in link.text).find_element(
+        "css selector", "button"
+    ).click()
     page.wait_rows(1)
     page.driver.back()
     page.wait_text("h1", "No trace matches")
@@ -139,7 +147,10 @@ def test_search_error_is_underlined(page: Page) -> None:
     page.search("service:shop wrong:thing")
     page.wait_text("#search-fault", "wrong")
     assert page.texts("#search .bad") == ["wrong:thing"]
-    box, mark = page.run("return ['#search input', '#search .bad'].map((s) => document.querySelector(s).getBoundingClientRect()).map((r) => [r.left, r.right])")
+    box, mark = page.run(
+        "return ['#search input', '#search .bad']"
+        ".map((s) => document.querySelector(s).getBoundingClientRect()).map((r) => [r.left, r.right])"
+    )
     assert box[0] < mark[0] < mark[1] < box[1]
     assert len(page.all(".trace-row")) == 1  # what was listed stays
     page.keys("x")

@@ -11,8 +11,10 @@ STATIC = Path(gossamer.viewer.__file__).parent / "static"
 FILES = sorted(path for path in STATIC.rglob("*") if path.is_file())
 TEXTS = {path.name: path.read_text(encoding="utf-8") for path in FILES}
 FORBIDDEN = [
-    r"innerHTML", r"outerHTML", r"insertAdjacentHTML", r"setHTMLUnsafe", r"document\.write", r"\beval\b", r"new Function", r"createContextualFragment", r"DOMParser",
-    r"srcdoc", r"set(?:Timeout|Interval)\(\s*[\"'`]", r"trustedTypes", r"\bon[a-z]+=", r"(?<![\w-])style=", r"javascript:", r"setAttribute\(\s*[\"']on",
+    r"innerHTML", r"outerHTML", r"insertAdjacentHTML", r"setHTMLUnsafe", r"document\.write", r"\beval\b",
+    r"new Function", r"createContextualFragment", r"DOMParser",
+    r"srcdoc", r"set(?:Timeout|Interval)\(\s*[\"'`]", r"trustedTypes", r"\bon[a-z]+=", r"(?<![\w-])style=",
+    r"javascript:", r"setAttribute\(\s*[\"']on",
 ]  # fmt: skip
 
 
@@ -39,7 +41,9 @@ def test_every_file_is_used_and_there() -> None:
     names = set(TEXTS)
     used = set(re.findall(r"static/([\w.-]+)", TEXTS["index.html"])) | {"index.html"}
     while True:
-        more = {name for file in used if file.endswith(".js") for name in re.findall(r'from "\./([\w.-]+)"', TEXTS[file])} - used
+        more = {
+            name for file in used if file.endswith(".js") for name in re.findall(r'from "\./([\w.-]+)"', TEXTS[file])
+        } - used
         if not more:
             break
         assert more <= names
@@ -50,6 +54,8 @@ def test_every_file_is_used_and_there() -> None:
 def test_symbols_exist() -> None:
     symbols = set(re.findall(r'<symbol id="i-([\w-]+)"', TEXTS["index.html"]))
     scripts = "".join(text for name, text in TEXTS.items() if name.endswith(".js"))
-    wanted = set(re.findall(r'\bicon(?:Button)?\("([\w-]+)"', scripts)) | set(re.findall(r'href="#i-([\w-]+)"', TEXTS["index.html"]))
+    wanted = set(re.findall(r'\bicon(?:Button)?\("([\w-]+)"', scripts)) | set(
+        re.findall(r'href="#i-([\w-]+)"', TEXTS["index.html"])
+    )
     assert wanted <= symbols
     assert symbols <= wanted | set(re.findall(r'"([\w-]+)"', scripts)) | {"sun", "moon", "auto"}

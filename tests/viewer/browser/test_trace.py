@@ -14,8 +14,10 @@ from tests.viewer.browser.traffic import MS, hexadecimal, large, request, send, 
 GEOMETRY = """
 return [...document.querySelectorAll('.w-row')].filter((row) => !row.hidden).map((row) => {
   const bar = row.querySelector('.w-bar').getBoundingClientRect();
-  return {top: row.getBoundingClientRect().top, name: row.querySelector('.w-main').textContent, level: Number(row.getAttribute('aria-level')),
-          left: bar.left, right: bar.right, label: row.querySelector('.w-label').textContent, spoken: row.getAttribute('aria-label')};
+  return {top: row.getBoundingClientRect().top, name: row.querySelector('.w-main').textContent,
+    level: Number(row.getAttribute('aria-level')),
+          left: bar.left, right: bar.right, label: row.querySelector('.w-label').textContent,
+            spoken: row.getAttribute('aria-label')};
 }).sort((a, b) => a.top - b.top);
 """
 
@@ -31,12 +33,23 @@ def test_waterfall_geometry(page: Page) -> None:
     opened(page, request())
     rows = page.run(GEOMETRY)
     assert [(row["name"], row["level"]) for row in rows] == [
-        ("GET /cart/{id}", 1), ("SELECT * FROM items", 2), ("GET pricing/price", 2), ("GET /price", 3), ("GET price:*", 4), ("cart.html", 2),
+        ("GET /cart/{id}", 1), ("SELECT * FROM items", 2), ("GET pricing/price", 2), ("GET /price", 3),
+        ("GET price:*", 4), ("cart.html", 2),
     ]  # fmt: skip
     by_name = {row["name"]: row for row in rows}
-    parents = {"SELECT * FROM items": "GET /cart/{id}", "GET pricing/price": "GET /cart/{id}", "GET /price": "GET pricing/price", "GET price:*": "GET /price"}
+    parents = {
+        "SELECT * FROM items": "GET /cart/{id}",
+        "GET pricing/price": "GET /cart/{id}",
+        "GET /price": "GET pricing/price",
+        "GET price:*": "GET /price",
+    }
     for child, parent in parents.items():
-        assert by_name[parent]["left"] <= by_name[child]["left"] <= by_name[child]["right"] <= by_name[parent]["right"] + 0.01
+        assert (
+            by_name[parent]["left"]
+            <= by_name[child]["left"]
+            <= by_name[child]["right"]
+            <= by_name[parent]["right"] + 0.01
+        )
     root = by_name["GET /cart/{id}"]
     pixel = (root["right"] - root["left"]) / 100  # a millisecond
     call = by_name["GET pricing/price"]
@@ -51,7 +64,12 @@ def test_attributes(page: Page) -> None:
     page.one(".w-row").click()
     page.wait_text(".attributes", "usr.id")
     number = str(spans[0]["trace_id"])
-    shown = dict(page.run("return [...document.querySelectorAll('.attribute')].map((a) => [a.querySelector('dt').textContent, a.querySelector('dd > *').textContent])"))
+    shown = dict(
+        page.run(
+            "return [...document.querySelectorAll('.attribute')]"
+            ".map((a) => [a.querySelector('dt').textContent, a.querySelector('dd > *').textContent])"
+        )
+    )
     assert shown["http.method"] == "GET" and shown["http.status_code"] == "200" and shown["usr.id"] == number
     page.one(".panel .filter").send_keys("usr")
     until(lambda: page.texts(".attribute dt") == ["usr.id"])
@@ -72,9 +90,15 @@ def test_error_with_stack(page: Page) -> None:
 def test_events_and_links(page: Page) -> None:
     spans = request()
     other = "00000000000000ab00000000000000cd"
-    event = {"name": "cache.miss", "time_unix_nano": spans[0]["start"] + 3 * MS, "attributes": {"cache.key": "price:A-17"}}
+    event = {
+        "name": "cache.miss",
+        "time_unix_nano": spans[0]["start"] + 3 * MS,
+        "attributes": {"cache.key": "price:A-17"},
+    }
     spans[0]["meta"]["events"] = json.dumps([event])
-    spans[0]["meta"]["_dd.span_links"] = json.dumps([{"trace_id": other, "span_id": "00000000000000ef", "attributes": {"reason": "batch"}}])
+    spans[0]["meta"]["_dd.span_links"] = json.dumps(
+        [{"trace_id": other, "span_id": "00000000000000ef", "attributes": {"reason": "batch"}}]
+    )
     opened(page, spans)
     page.one(".w-row").click()
     page.wait_text(".panel .tabs", "Links")
@@ -180,9 +204,19 @@ def test_large_trace_recycles_rows(page: Page) -> None:
         page.run("const s = document.querySelector('.w-scroll'); s.scrollTop = s.scrollHeight * arguments[0]", share)
         rows = until(lambda: [row for row in page.run(GEOMETRY) if 0 < row["top"] < 800])
         seen.add(rows[0]["spoken"] + str(rows[0]["top"]))
-        indexes = page.run("return [...document.querySelectorAll('.w-row')].filter((r) => !r.hidden).map((r) => Number(r.getAttribute('aria-rowindex'))).sort((a, b) => a - b)")
+        indexes = page.run(
+            "return [...document.querySelectorAll('.w-row')].filter((r) => !r.hidden)"
+            ".map((r) => Number(r.getAttribute('aria-rowindex'))).sort((a, b) => a - b)"
+        )
         assert indexes == list(range(indexes[0], indexes[0] + len(indexes)))
-    until(lambda: 10_000 in page.run("return [...document.querySelectorAll('.w-row')].map((r) => Number(r.getAttribute('aria-rowindex')))"))
+    until(
+        lambda: (
+            10_000
+            in page.run(
+                "return [...document.querySelectorAll('.w-row')].map((r) => Number(r.getAttribute('aria-rowindex')))"
+            )
+        )
+    )
     assert page.run("return document.querySelectorAll('.w-row').length") <= 60
     assert abs(page.run("return document.querySelectorAll('*').length") - nodes) < 40
     page.keys("e")

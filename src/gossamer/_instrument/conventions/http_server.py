@@ -40,7 +40,8 @@ _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 _plain_path = re.compile(r"[A-Za-z0-9/._~!$&'()*+,;=:@-]*").fullmatch
 _PATH_SAFE = "/!$&'()*+,;=:@"
-_BASIC = {"host": "host", "user-agent": "user-agent"}
+_BASIC = frozenset(("host", "user-agent"))
+_CARRIERS = frozenset("HTTP_" + field.upper().replace("-", "_") for field in FIELDS)
 
 # Host headers, parsed. Clients choose them, so there is an end to it.
 _hosts: Dict[str, Tuple[str, Optional[int]]] = {}
@@ -112,7 +113,8 @@ class WebServer:
             value = get(key)
             if value is not None:
                 attributes[tag] = text(value, MAX_HEADER)
-        return self._begin(attributes, self.propagation.extract_from(environ_getter(environ)))
+        carried = not environ.keys().isdisjoint(_CARRIERS)
+        return self._begin(attributes, self.propagation.extract_from(environ_getter(environ)) if carried else None)
 
     def from_scope(self, scope: Mapping[str, Any]) -> Span:
         """The begun, inactive span of an HTTP request or a websocket to an ASGI application."""
@@ -220,13 +222,13 @@ class WebServer:
 
 def resource(attributes: Mapping[str, Value]) -> str:
     """`GET /users/<id>`, or `GET 404` where no route is known."""
-    method = attributes.get("http.request.method")
-    if method is None or method == "_OTHER":
+    get: Any = attributes.get
+    method = get("http.request.method", "HTTP")
+    if method == "_OTHER":
         method = "HTTP"
-    if attributes.get("http.upgraded") == "websocket":
+    if "http.upgraded" in attributes:
         method = "websocket"
-    route = attributes.get("http.route")
-    return "%s %s" % (text(method), text(attributes.get("http.response.status_code", "") if route is None else route))
+    return "%s %s" % (method, get("http.route") or get("http.response.status_code", ""))
 
 
 def current_request() -> Optional[Span]:

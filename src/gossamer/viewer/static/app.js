@@ -99,14 +99,13 @@ async function refresh() {
 	readStatus();
 	if (paused || list.loading) return;
 	const now = state();
-	if (!list.rows.length) return void list.load().then(() => facets.load());
 	try {
 		const { rows } = await get("traces", { q: now.q, sort: "newest", limit: "50", ...range(now) });
 		if (state() !== now && state().q !== now.q) return;
 		const newest = list.rows.reduce((most, row) => Math.max(most, row.start), 0);
 		const fresh = list.news(now.sort === "newest" ? rows : rows.filter((row) => row.start > newest || list.nodes.has(row.trace)));
 		trace.news(rows);
-		if (fresh && list.idle() && now.sort === "newest") return void list.load().then(() => facets.load());
+		if (fresh && (!list.rows.length || (list.idle() && now.sort === "newest"))) return void list.load().then(() => facets.load());
 		if (fresh) list.setWaiting(fresh, fresh >= 50);
 		if (Date.now() - facetsAt > 5000) {
 			facetsAt = Date.now();

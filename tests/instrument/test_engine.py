@@ -48,6 +48,23 @@ def test_uninstall_under_another_wrapper_leaves_that_one(bench):
     assert theirs("x") == "x-2" and bench.spans() == []
 
 
+@pytest.mark.parametrize("order", ["first first", "second first"])
+def test_two_integrations_on_one_target(bench, order):
+    original = bench.sample.function
+    for name in ("one", "two"):
+        integration = Integration(name)
+        integration.trace(TARGET + "function")(lambda call, name=name: SpanStart(name))
+        bench.engine.add(integration)
+    bench.sample.function("x")
+    assert [span.name for span in bench.spans()] == ["one", "two"]
+    first, second = ("one", "two") if order == "first first" else ("two", "one")
+    bench.engine.uninstall([first])
+    bench.sample.function("x")
+    assert bench.span().name == second
+    bench.engine.uninstall([second])
+    assert bench.sample.function is original
+
+
 def test_missing_target_is_reported_and_silent(bench, caplog):
     for name in ("gone", "Thing.gone", "Gone.method", "Thing.method.deeper.still"):
         bench.integration.trace(TARGET + name)(simple)

@@ -90,7 +90,7 @@ def test_retries_are_one_span(manager, http_server, spans):
     assert {request.headers["x-datadog-parent-id"] for request in http_server.requests} == {str(span.span_id)}
 
 
-@pytest.mark.parametrize("status, failed", [(204, False), (404, True), (500, True)])
+@pytest.mark.parametrize("status, failed", [(204, False), (404, False), (500, True)])
 def test_error_statuses(pool, http_server, spans, status, failed):
     assert pool.request("POST", "/status/%d" % status, body="abc").status == status
     assert spans.one().error is failed and spans.one().attributes["http.response.status_code"] == status

@@ -19,6 +19,7 @@ if False:
     from .declare import Hook
 
 _ABSENT: Any = object()
+_buried: List[Tuple[Any, Any, bool]] = []  # (our attribute, what it replaced, whether that was the holder's own)
 _PROTOCOLS = {"wsgi": "wsgi", "asgi": "asgi", "dbapi": "dbapi"}
 _BUILDERS: Dict[str, Callable[[Site], Any]] = {
     "trace": wrap.build_trace,
@@ -227,9 +228,16 @@ class Engine:
         def reverse() -> None:
             site.off = True
             if vars(holder).get(name) is not attribute:
-                return  # somebody wrapped us since: theirs stays, and ours lets every call through
-            if own:
-                setattr(holder, name, raw)
+                # Wrapped again since. What stands above stays, and ours lets every call through until that goes.
+                _buried.append((attribute, raw, own))
+                return
+            below, was_own = raw, own
+            for buried in reversed(_buried[:]):
+                if buried[0] is below:
+                    _buried.remove(buried)
+                    below, was_own = buried[1:]
+            if was_own:
+                setattr(holder, name, below)
             else:
                 delattr(holder, name)
 

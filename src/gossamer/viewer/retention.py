@@ -8,7 +8,10 @@ from gossamer.viewer.schema import FIND_CHUNKS, Database
 from gossamer.viewer.writer import MOST_OPERATIONS, RowWriter
 
 ROUND = 500
-_COLUMNS = "select c.id, c.trace, c.head, c.spans, coalesce(t.pinned, 0) from chunk c "
+_COLUMNS = (
+    "select c.id, c.trace, c.head, c.spans, coalesce(t.pinned, 0), p.written "
+    "from chunk c join page p on p.id = c.page "
+)
 _REMEMBERED = 50000  # traces of which is known when they were removed
 
 
@@ -32,9 +35,15 @@ class Retention:
 
     def step(self, spans: int, size: int) -> Optional[Round]:
         """Remove one round if a limit is passed; ``None`` if there is nothing to do."""
-        if spans <= self._limits.spans and size <= self._limits.bytes and not self._too_old():
-            return None
-        return self._round()
+        limits = self._limits
+        if spans > limits.spans:
+            # A little more than needed, for otherwise each transaction would bring a round.
+            return self._round(spans - limits.spans + limits.spans // 100)
+        if size > limits.bytes:
+            return self._round()
+        if self._too_old():
+            return self._round(before=int((time.time() - limits.age) * 1e6))
+        return None
 
     def _too_old(self) -> bool:
         # By arrival: a client whose clock is wrong is no reason to lose what it sends.
@@ -46,14 +55,15 @@ class Retention:
             ).fetchone()
         return bool(row) and row[0] < (time.time() - self._limits.age) * 1e6
 
-    def _round(self) -> Optional[Round]:
+    def _round(self, spans: int = 1 << 62, before: int = 1 << 62) -> Optional[Round]:
+        # At most so many spans, or a chunk more; only what arrived before.
         with self._database.write() as connection:
             pinned = connection.execute("select count(*) from trace where pinned").fetchone()[0]
             if pinned < self._pinned:
                 self._floor = 0
             self._pinned = pinned
             while True:
-                rows = self._oldest()
+                rows = self._oldest(spans, before)
                 if not rows:
                     return None
                 floor = rows[-1][0]
@@ -66,11 +76,17 @@ class Retention:
         self._rows.forget_traces()
         return result
 
-    def _oldest(self) -> List[Tuple[Any, ...]]:
+    def _oldest(self, spans: int, before: int) -> List[Tuple[Any, ...]]:
         rows = self._database.writer.execute(
             _COLUMNS + "left join trace t on t.id = c.trace where c.id > ? order by c.id limit ?",
             (self._floor, ROUND),
         ).fetchall()
+        taken = 0
+        for index, row in enumerate(rows):
+            if taken >= spans or row[5] >= before:
+                rows = rows[:index]
+                break
+            taken += 0 if row[4] else row[3]
         if rows:
             # A head goes with the last chunk that is read with it, never before: they follow one another.
             head = rows[-1][2] if rows[-1][1] is not None else rows[-1][0]
@@ -81,7 +97,7 @@ class Retention:
                     (rows[-1][0], rows[-1][0], head),
                 ).fetchall()
             kept = {row[2] for row in rows if row[4]}  # heads of pinned chunks
-            rows = [row if row[0] not in kept else row[:4] + (1,) for row in rows]
+            rows = [row if row[0] not in kept else row[:4] + (1,) + row[5:] for row in rows]
         return rows
 
     def _delete(self, doomed: List[Tuple[Any, ...]], pinned: int) -> Round:

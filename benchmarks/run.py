@@ -24,7 +24,8 @@ def main():
     if unknown:
         parser.error("no such benchmark: %s" % ", ".join(unknown))
     environ = dict(os.environ)
-    environ["PYTHONPATH"] = os.pathsep.join([str(HERE.parent / "src"), environ.get("PYTHONPATH", "")]).strip(os.pathsep)
+    paths = [str(HERE.parent / "src"), str(HERE.parent), environ.get("PYTHONPATH", "")]
+    environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     failed = []
     for name in options.names or NAMES:
         print("== %s" % name, flush=True)

@@ -94,8 +94,8 @@ def send(method, url, body):
 def start_viewer():
     """The viewer on the Agent's port, or on a free one when that is taken."""
     for port in (8126, free_port()):
-        viewer = Viewer(port=port, data_dir=None)
         try:
+            viewer = Viewer(port=port, data_dir=None)
             viewer.start()
             return viewer
         except OSError:

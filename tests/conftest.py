@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
@@ -27,3 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 for name in list(os.environ):
     if name.startswith(OUR_PREFIXES) and name != "GOSSAMER_PURE":
         del os.environ[name]
+
+# A shell has its background jobs ignore Ctrl-C, and what they start inherits it: not what the tests of signals expect.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

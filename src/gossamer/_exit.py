@@ -11,7 +11,8 @@ import gc
 import os
 import sys
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any, Callable, Optional
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-if False:  # TYPE_CHECKING without importing typing at start
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Callable, List
 
 _in_child: List[Callable[[], None]] = []

@@ -12,7 +12,8 @@ from ._trace.sampler import Sampler
 from ._trace.tracer import Tracer
 from .integrations import _index
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import List, Optional
 
     from ._export.exporter import Exporter

@@ -12,7 +12,8 @@ from ._instrument.protocols import asgi, wsgi
 from ._settings import settings
 from ._start import tracer
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Awaitable, Callable, Dict, Iterable, Optional
 
 __all__ = ["ASGIMiddleware", "WSGIMiddleware"]

@@ -13,7 +13,8 @@ from __future__ import annotations
 from . import _start
 from ._core import Buffer, Span, set_active
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Iterator, List, Optional
 
 __all__ = ["CapturedSpans", "capture_spans"]

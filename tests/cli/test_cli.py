@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 import pytest
 
 from gossamer._cli import misspelt
 from gossamer._cli.run import Failure, environment, parse
 from tests.services.capture import CaptureAgent
+from tests.services.ports import free_port
 from tests.services.process import ROOT, Result, clean_environment, run
 
 PYTHON = sys.executable
@@ -309,13 +310,24 @@ json.loads(urllib.request.urlopen(url + "/api/status", timeout=5).read().decode(
 sys.exit(4)
 """
 
+# `gossamer run --view` that looks on a port of its own instead of the usual one, where another run's viewer may be.
+VIEW = """
+import sys
+from gossamer import cli
+from gossamer._cli import beside
+beside.PORT = int(sys.argv[1])
+sys.exit(cli.main(["run", "--view"] + sys.argv[2:]))
+"""
+
+
+def view(*command: Any) -> List[str]:
+    return [PYTHON, "-c", VIEW, str(free_port()), *map(str, command)]
+
 
 def test_view(tmp_path: Path) -> None:
     path = tmp_path / "app.py"
     path.write_text(VIEWED)
-    result = cli(
-        "run", "--view", PYTHON, path, HOME=tmp_path, XDG_DATA_HOME=tmp_path, XDG_CACHE_HOME=tmp_path, timeout=60
-    )
+    result = run(view(PYTHON, path), HOME=tmp_path, XDG_DATA_HOME=tmp_path, XDG_CACHE_HOME=tmp_path, timeout=60)
     assert result.returncode == 4, result
     url = result.stdout.strip()
     assert f"traces of this program: {url}" in result.stderr
@@ -331,9 +343,8 @@ def test_view_passes_signals_on(number: int, code: int, tmp_path: Path) -> None:
     path.write_text("import signal, time\nsignal.signal(2, signal.SIG_DFL)\nprint('ready', flush=True)\ntime.sleep(60)")
     environ = clean_environment(HOME=tmp_path, XDG_DATA_HOME=tmp_path, XDG_CACHE_HOME=tmp_path)
     process = subprocess.Popen(
-        [PYTHON, "-m", "gossamer", "run", "--view", PYTHON, str(path)],
-        env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
+        view(PYTHON, path), env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
     try:
         assert process.stdout is not None and process.stdout.readline() == b"ready\n"
         process.send_signal(number)
@@ -347,5 +358,5 @@ def test_view_passes_signals_on(number: int, code: int, tmp_path: Path) -> None:
 def test_view_of_a_command_that_cannot_start(tmp_path: Path) -> None:
     (tmp_path / "broken").write_bytes(b"\x00\x01")
     (tmp_path / "broken").chmod(0o755)
-    result = cli("run", "--view", "./broken", cwd=tmp_path, HOME=tmp_path, XDG_DATA_HOME=tmp_path, timeout=60)
+    result = run(view("./broken"), cwd=tmp_path, HOME=tmp_path, XDG_DATA_HOME=tmp_path, timeout=60)
     assert result.returncode == 126, result

@@ -74,6 +74,8 @@ def test_names(kind: str, type: Any, ours: Dict[str, Any], theirs: Dict[str, Any
         ),
         ({"url.path": "/a", "url.query": ("a", 1), "server.address": "x"}, "http://x/a?('a', 1)"),
         ({"url.path": "/a", "url.full": "http://y/b"}, "http://y/b"),
+        ({"url.path": "/a", "server.address": "::1", "server.port": 8000}, "http://[::1]:8000/a"),
+        ({"url.path": "/a", "server.address": "[::1]", "server.port": 80}, "http://[::1]/a"),
     ],
 )
 def test_the_url_of_a_request_from_its_parts(parts: Dict[str, Any], url: str) -> None:

@@ -6,7 +6,8 @@ from collections import deque
 
 from .values import value_bytes
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Callable, Deque, Iterator, List, Optional
 
     from .pure import Span, Trace

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .values import MAX_STACK, text
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Dict
 
     from .values import Value

@@ -8,7 +8,8 @@ from .context import SpanContext
 from .errors import describe
 from .values import MAX_KEY, MAX_VALUE, coerce, text, value_bytes
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Dict, List, Mapping, Optional
 
     from .pure import Trace

@@ -21,7 +21,8 @@ from .buffer import Batch, Buffer, Chunk
 from .context import SpanContext
 from .facts import Event, Facts, Link, moment
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Callable, Dict, List, Optional, Tuple, Type, Union
 

@@ -7,7 +7,8 @@ import sys
 
 from .exporter import Exporter, ExportError
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Dict, Optional, TextIO
 
     from .._core.buffer import Batch

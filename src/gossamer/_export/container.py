@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Dict
 
 __all__ = ["container_headers"]

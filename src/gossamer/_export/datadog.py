@@ -11,7 +11,8 @@ from .container import container_headers
 from .exporter import Exporter, ExportError
 from .http import HttpClient, HttpError
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Callable, Dict, Optional, Tuple
 
     from .._core.buffer import Batch

@@ -9,7 +9,8 @@ from __future__ import annotations
 import socket
 from time import monotonic
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 __all__ = ["HttpClient", "HttpError", "Response"]

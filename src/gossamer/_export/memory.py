@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .exporter import Exporter
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import List, Optional
 
     from .._core.buffer import Batch, Chunk

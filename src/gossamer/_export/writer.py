@@ -24,7 +24,8 @@ from .. import _fork, _log
 from .._core.buffer import Batch
 from .exporter import ExportError
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Deque, Dict, Iterable, List, Optional
 
     from .._core.buffer import Buffer

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .versions import Range
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
     from .._core.values import Value

@@ -11,7 +11,8 @@ from .declare import Integration
 from .status import HOOKED, MISSING, OUT_OF_RANGE, IntegrationSettings, Site, Status
 from .versions import installed
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 

@@ -6,7 +6,8 @@ import sys
 
 from .. import _log
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any, Callable, Dict, List, Optional, Sequence
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .._core import set_active
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Callable, Optional
 
     from .._core import Span

@@ -5,7 +5,8 @@ from __future__ import annotations
 from .. import _log
 from .declare import Options
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Dict, List, Optional, Tuple
 
     from .._trace.tracer import Tracer

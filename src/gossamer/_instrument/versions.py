@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Callable, Dict, List, Optional, Tuple
 
     Version = Tuple[int, ...]

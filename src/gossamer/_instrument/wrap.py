@@ -16,7 +16,8 @@ from .._trace.stepping import async_generator_wrapper, generator_wrapper
 from .declare import Call, SpanStart
 from .results import ContextResult, IteratorResult, finish_with
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Callable, Dict, Optional, Tuple
 
     from .._core import Span

@@ -7,7 +7,8 @@ from functools import update_wrapper
 from .._core import Span
 from .stepping import async_generator_wrapper, generator_wrapper
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Callable
 
 CO_GENERATOR = 0x20

@@ -10,7 +10,8 @@ from __future__ import annotations
 from .._core import Link, SpanContext
 from .propagators import PROPAGATORS
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Dict, Iterable, Mapping, Optional, Tuple, Union
 
     from .._core import Span

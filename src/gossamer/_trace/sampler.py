@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from time import monotonic
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Dict, Mapping, Optional
 
     from .._core import Span, Trace

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from .._core import Span, set_active
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, AsyncGenerator, Callable, Generator, Optional
 
     Begin = Callable[[Any, Any], Optional[Span]]

@@ -9,7 +9,8 @@ from .._core.values import MAX_KEY, coerce, text
 from .decorate import decorate
 from .propagation import Propagation
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Callable, Dict, Mapping, Optional, Type, TypeVar, Union
 

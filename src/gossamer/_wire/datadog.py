@@ -29,7 +29,8 @@ from .datadog_texts import MAX_CACHED, Keys, Table, Written
 from .names_datadog import FIXED, STATEMENT, table
 from .pack import array_header, map_header, pack_str, pack_uint
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Dict, List, Optional, Tuple
 
     from .._core.buffer import Batch, Chunk

@@ -10,7 +10,8 @@ import json
 
 from .names_datadog import AS_TEXT, EXCEPTIONS, FIXED, STATEMENT, URL_PARTS, translate
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Dict, List, Optional, Tuple
 
     from .._core.context import SpanContext
@@ -114,6 +115,8 @@ def _url(attributes: Dict[str, Any]) -> str:
         for name in ("server.address", "server.port", "url.scheme", "url.path", "url.query")
     ]
     scheme = scheme or "http"
+    if ":" in host and not host.startswith("["):
+        host = "[" + host + "]"
     if port and port != {"http": "80", "https": "443"}.get(scheme):
         host += ":" + port
     return scheme + "://" + host + path + ("?" + query if query else "")

@@ -6,7 +6,8 @@ from .datadog_span import MAX_KEY, MAX_TEXT
 from .names_datadog import AS_TEXT, STATEMENT, URL_PARTS, translate
 from .pack import pack_str, pack_uint
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Dict, FrozenSet, List, Union
 
 __all__ = ["CACHED_TEXT", "MAX_CACHED", "Keys", "Table", "Written"]

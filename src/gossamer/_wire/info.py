@@ -6,7 +6,8 @@ import os
 import platform
 from binascii import hexlify
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Dict, Optional
 
 __all__ = ["Process"]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import builtins
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Dict, FrozenSet, Optional
 
 __all__ = ["AS_TEXT", "EXCEPTIONS", "FIXED", "STATEMENT", "URL_PARTS", "table", "translate"]

@@ -30,7 +30,8 @@ from .otlp_common import (
 from .otlp_json import encode as _json
 from .pack import utf8, varint
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Dict, List, Tuple
 
     from .._core.buffer import Batch

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Dict, Iterator, List, Optional, Tuple
 
     from .._core.buffer import Batch

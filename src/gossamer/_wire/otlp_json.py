@@ -8,7 +8,8 @@ from base64 import b64encode
 from .otlp_common import KINDS, MAX_TEXT, extra_attributes, link_flags, resource, scope, span_flags, span_name, times
 from .pack import utf8
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Dict, List
 
     from .._core.pure import Event, Link, Span

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Dict, Tuple
 
 MODULES: Dict[str, Tuple[str, ...]] = {

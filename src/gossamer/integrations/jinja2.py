@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gossamer.instrument import Call, Integration, SpanStart, active
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Optional
 
     from gossamer.instrument import Span

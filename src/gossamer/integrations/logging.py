@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from gossamer.instrument import Call, Integration, SpanContext, active
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Dict, Optional, Tuple
 
 logging = Integration(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gossamer.instrument import Call, Integration, Option, SpanStart, db
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Dict, Optional
 
 redis = Integration(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from gossamer.instrument import Call, Integration, active, set_active
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any
 
 threads = Integration(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gossamer.instrument import Call, Integration, SpanStart, http_client
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any
 
 urllib3 = Integration(

@@ -121,7 +121,7 @@ def shown(element: Any) -> bool:
         return False
 
 
-def until(test: Callable[[], Any], seconds: float = 5, what: Any = "it") -> Any:
+def until(test: Callable[[], Any], seconds: float = 20, what: Any = "it") -> Any:
     """Wait for something true."""
     end = time.monotonic() + seconds
     while True:

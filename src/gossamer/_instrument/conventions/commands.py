@@ -5,7 +5,8 @@ A command that is not in the tables shows nothing but its name: its arguments ma
 
 from __future__ import annotations
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Dict, List, Tuple
 
 MAX_KEY = 100

@@ -11,7 +11,8 @@ from ..declare import SpanStart
 from .commands import shown_command
 from .sql import normalize
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Dict, Iterable, List, Optional
 
     from ..._core.values import Value

@@ -10,7 +10,8 @@ from ..._core.values import text
 from ..declare import SpanStart
 from .urls import shown_query, split
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Dict, Mapping
 
     from ..._core.values import Value

@@ -17,7 +17,8 @@ from ..._core.values import text
 from ..._trace.propagation import FIELDS, environ_getter
 from .query import Redactor
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Dict, Mapping, Optional, Tuple
 
     from ..._core import Span

@@ -6,7 +6,8 @@ import re
 
 from ... import _log
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Callable, Optional
 
 REDACTED = "<redacted>"

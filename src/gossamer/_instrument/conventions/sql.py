@@ -6,7 +6,8 @@ import re
 
 from ..._core.values import text
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Dict, Match, Tuple
 
 MAX_STATEMENT = 50000

@@ -6,7 +6,8 @@ import re
 
 from .query import Redactor
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Dict, Optional, Tuple
 
     Host = Tuple[str, str, Optional[int]]

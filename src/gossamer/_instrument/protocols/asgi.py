@@ -19,7 +19,8 @@ from ..._core import set_active
 from ..._trace.decorate import CO_COROUTINE, function_flags
 from ..conventions.http_server import KEY, WebServer
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Awaitable, Callable, Dict, Optional
 
     from ..._core import Span

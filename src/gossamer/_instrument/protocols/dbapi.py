@@ -18,7 +18,8 @@ from .dbapi_driver import Driver
 from .dbapi_factory import with_factory
 from .dbapi_proxy import FACTS
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Callable, Dict, Optional, Tuple
 
     from ..status import Site

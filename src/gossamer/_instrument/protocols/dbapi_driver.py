@@ -8,7 +8,8 @@ from ..declare import SpanStart
 from ..wrap import begin_span, dress, inside_layer
 from .dbapi_proxy import FACTS, proxy
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Callable, Dict, Optional, Tuple
 
     from ..._core import Span

@@ -12,7 +12,8 @@ from ..wrap import dress
 from .dbapi_driver import MAX_CLASSES, Driver, subclass
 from .dbapi_proxy import FACTS
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Dict, Tuple
 
 

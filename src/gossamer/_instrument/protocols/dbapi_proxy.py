@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from ..._trace.decorate import CO_COROUTINE, function_flags
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Callable, Dict
 
     from .dbapi_driver import Driver

@@ -15,7 +15,8 @@ from ..._core import set_active
 from ..conventions.http_server import KEY, ROOT, WebServer, current_request, environ_path
 from ..versions import installed
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any, Callable, Dict, Iterable, Optional
 
     from ..._core import Span

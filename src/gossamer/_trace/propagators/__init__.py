@@ -10,7 +10,8 @@ from .baggage import BaggagePropagator
 from .datadog import DatadogPropagator
 from .w3c import TraceContextPropagator
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Callable, Dict, Optional, Protocol, Tuple
 
     from ..._core import SpanContext

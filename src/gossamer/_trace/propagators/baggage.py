@@ -10,7 +10,8 @@ from urllib.parse import quote, unquote
 
 from ..._core import SpanContext
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Callable, Dict, Optional
 
 MAX_MEMBERS = 64

@@ -12,7 +12,8 @@ import re
 
 from ..._core import SpanContext
 
-if False:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Callable, Dict, Optional, Tuple
 
 MAX_MEMBERS = 32

@@ -249,6 +249,8 @@ class Decoder:
             for _ in range(count):
                 key, pos = number(body, pos)
                 value, pos = number(body, pos)
+                if key.__class__ is float or (value.__class__ is float and not numeric):
+                    raise Malformed("a string's number is a float", pos)
                 # Keyed by sign, so that string 3 and the number 3 are two things.
                 pair = pairs.get((~key if numeric else key, value))
                 if pair is None:

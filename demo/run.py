@@ -65,7 +65,8 @@ class Processes:
             try:
                 urllib.request.urlopen(url, timeout=2).close()
                 return
-            except urllib.error.HTTPError:
+            except urllib.error.HTTPError as error:
+                error.close()
                 return
             except OSError:
                 time.sleep(0.1)
@@ -88,6 +89,8 @@ def send(method, url, body):
             answer.read()
             return answer.status
     except urllib.error.HTTPError as error:
+        error.read()
+        error.close()  # the server ends a request when its connection is closed
         return error.code
 
 
@@ -122,8 +125,8 @@ def start_services(processes, viewer):
         processes.start("redis", [redis] + options, environ)
         environ["REDIS_PORT"] = str(port)
     run = [sys.executable, "-m", "gossamer", "run"]
-    processes.start("shop", run + [sys.executable, "shop.py"], dict(environ, DD_SERVICE="shop"))
-    uvicorn = [sys.executable, "-m", "uvicorn", "stock:app", "--port", str(stock), "--log-level", "warning"]
+    processes.start("shop", run + [sys.executable] + (["/tmp/dbg.py"] if os.environ.get("DBG") else []) + ["shop.py"], dict(environ, DD_SERVICE="shop"))
+    uvicorn = [sys.executable] + (["/tmp/dbg.py"] if os.environ.get("DBG") else []) + ["-m", "uvicorn", "stock:app", "--port", str(stock), "--log-level", "warning"]
     processes.start("stock", run + uvicorn, dict(environ, DD_SERVICE="stock"))
     processes.wait_for(environ["SHOP_URL"] + "/health")
     processes.wait_for(environ["STOCK_URL"] + "/health")
@@ -142,8 +145,6 @@ def main():
         for _ in range(ROUNDS):
             for method, path, body in REQUESTS:
                 send(method, shop + path, body)
-        if once:
-            processes.end()  # what the services have not sent yet, they send at their end
         problems = check(viewer.address, ROUNDS, redis)
         print("\n" + table(viewer.address))
         if problems:

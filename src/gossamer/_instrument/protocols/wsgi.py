@@ -10,6 +10,7 @@ A hook `@library.wsgi(target, operation="flask.request")` names the operation. I
 from __future__ import annotations
 
 from io import IOBase
+from time import time_ns
 
 from ..._core import set_active
 from ..conventions.http_server import KEY, ROOT, WebServer, current_request, environ_path
@@ -154,7 +155,7 @@ def inside_request(environ: Environ) -> bool:
 class Body:
     """Stands for the body that an application returned; the span ends when the server closes it."""
 
-    __slots__ = ("__wrapped__", "_iterator", "_server", "_span", "_inside")
+    __slots__ = ("__wrapped__", "_iterator", "_server", "_span", "_inside", "_last")
 
     def __init__(self, wrapped: Any, server: WebServer, span: Span, inside: Any) -> None:
         self.__wrapped__ = wrapped
@@ -162,6 +163,7 @@ class Body:
         self._server = server
         self._span = span
         self._inside = inside
+        self._last: Optional[int] = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__wrapped__, name)
@@ -182,6 +184,7 @@ class Body:
             self._server.failed(self._span, error)
             raise
         finally:
+            self._last = time_ns()
             self._inside = set_active(outside)
 
     def close(self) -> None:
@@ -199,8 +202,8 @@ class Body:
             set_active(outside)
 
     def __del__(self) -> None:
-        if self._span.duration is None:  # a server that does not close
-            self._server.finish(self._span)
+        if self._span.duration is None:  # a server that does not close, as some do when the client has gone
+            self._server.finish(self._span, self._last)
 
 
 class SizedBody(Body):

@@ -125,8 +125,8 @@ def start_services(processes, viewer):
         processes.start("redis", [redis] + options, environ)
         environ["REDIS_PORT"] = str(port)
     run = [sys.executable, "-m", "gossamer", "run"]
-    processes.start("shop", run + [sys.executable] + (["/tmp/dbg.py"] if os.environ.get("DBG") else []) + ["shop.py"], dict(environ, DD_SERVICE="shop"))
-    uvicorn = [sys.executable] + (["/tmp/dbg.py"] if os.environ.get("DBG") else []) + ["-m", "uvicorn", "stock:app", "--port", str(stock), "--log-level", "warning"]
+    processes.start("shop", run + [sys.executable] + ["shop.py"], dict(environ, DD_SERVICE="shop"))
+    uvicorn = [sys.executable] + ["-m", "uvicorn", "stock:app", "--port", str(stock), "--log-level", "warning"]
     processes.start("stock", run + uvicorn, dict(environ, DD_SERVICE="stock"))
     processes.wait_for(environ["SHOP_URL"] + "/health")
     processes.wait_for(environ["STOCK_URL"] + "/health")

@@ -4,6 +4,7 @@ import gc
 import io
 import sys
 import threading
+import time
 import wsgiref.util
 from types import SimpleNamespace
 
@@ -483,3 +484,19 @@ def test_details_that_fail_are_reported(spans):
     assert call(lambda environ, start: requests.call(hello, environ, start)) == [b"hello"]
     assert isinstance(problems[0], ZeroDivisionError)
     assert spans.one("wsgi.request")
+
+
+def test_a_body_that_is_never_closed_ends_when_it_was_last_asked(spans):
+    def application(environ, start_response):
+        start_response("200 OK", [])
+        return (part for part in [b"a", b"b"])
+
+    environ = {}
+    wsgiref.util.setup_testing_defaults(environ)
+    body = WSGIMiddleware(application)(environ, lambda status, headers: None)
+    assert list(body) == [b"a", b"b"]
+    time.sleep(0.3)
+    assert not spans.find("wsgi.request")
+    del body
+    gc.collect()
+    assert spans.one("wsgi.request").duration < 250000000

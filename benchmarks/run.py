@@ -12,7 +12,15 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-NAMES = ("span", "encode", "startup", "viewer", "viewer_page")
+# What makes each of them quick.
+QUICK = {
+    "span": ["--rounds", "2"],
+    "encode": ["--quick"],
+    "startup": ["--rounds", "3"],
+    "viewer": ["--quick"],
+    "viewer_page": ["10000"],
+}
+NAMES = tuple(QUICK)
 
 
 def main():
@@ -29,7 +37,7 @@ def main():
     failed = []
     for name in options.names or NAMES:
         print("== %s" % name, flush=True)
-        command = [sys.executable, str(HERE / (name + ".py"))] + (["--quick"] if options.quick else [])
+        command = [sys.executable, str(HERE / (name + ".py"))] + (QUICK[name] if options.quick else [])
         if subprocess.run(command, env=environ, cwd=str(HERE.parent)).returncode:
             failed.append(name)
         print(flush=True)

@@ -1,7 +1,7 @@
 """The tracing core: spans, traces, ids, the clock, the active span, finished chunks.
 
-Two implementations of one interface, held together by `tests/core`: `pure` in Python and `native` in Cython.
-`GOSSAMER_PURE=1` forces the first; without a compiled extension it is the one there is.
+`pure` is the reference. What this package exports is the interface that a compiled twin will have as well; `tests/core`
+is written over implementations, to hold both together.
 """
 
 from __future__ import annotations

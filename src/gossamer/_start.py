@@ -136,6 +136,7 @@ def writer() -> Writer:
         sampler = tracer.recorder.sampler
         if isinstance(sampler, Sampler):
             sampler.service = settings.service
+        tracer.recorder.service = settings.service
         _writer = Writer(
             make_exporters(),
             tracer.recorder.buffer,

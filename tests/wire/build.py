@@ -29,6 +29,7 @@ class Maker:
     def __init__(self, sampler: Any = None) -> None:
         self.buffer = Buffer(1 << 40)
         self.recorder = Recorder(self.buffer, sampler)
+        self.recorder.service = "shop"
         self.made: List[Span] = []
 
     def start(self, name: str = "work", parent: Any = None, **facts: Any) -> Span:

@@ -11,7 +11,10 @@ from .buffer import Batch, Buffer, Chunk
 from .context import SpanContext
 from .pure import (
     ACTIVE,
+    ENTRY,
+    INSIDE,
     NATIVE,
+    ROOT,
     Event,
     Link,
     Recorder,
@@ -23,8 +26,8 @@ from .pure import (
 )
 
 __all__ = [
-    "ACTIVE", "NATIVE", "Batch", "Buffer", "Chunk", "Event", "Link", "Recorder", "Span", "SpanContext", "Trace",
-    "active", "current_span", "set_active", "implementation",
+    "ACTIVE", "ENTRY", "INSIDE", "NATIVE", "ROOT", "Batch", "Buffer", "Chunk", "Event",
+    "Link", "Recorder", "Span", "SpanContext", "Trace", "active", "current_span", "set_active", "implementation",
 ]  # fmt: skip
 
 

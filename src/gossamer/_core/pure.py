@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["ACTIVE", "Batch", "Buffer", "Chunk", "Event", "Link", "Recorder", "Span", "SpanContext", "Trace"]
 
 NATIVE = False
+INSIDE, ENTRY, ROOT = 0, 1, 2
 ACTIVE: Any = object()
 """As the parent of a span: the span that is active now."""
 
@@ -83,7 +84,7 @@ class Trace:
 
     __slots__ = (
         "recorder", "trace_id", "priority", "mechanism", "rate", "origin", "tags", "tracestate", "offset",
-        "random", "recording", "generation", "_open", "_finished",
+        "random", "recording", "generation", "_open", "_finished", "_hex",
     )  # fmt: skip
 
     offset: int
@@ -104,6 +105,15 @@ class Trace:
         # By id, without the spans: that would be a cycle, and work for the garbage collector.
         self._open: Dict[int, bool] = {}
         self._finished: List[Span] = []
+        self._hex = ""
+
+    @property
+    def trace_id_hex(self) -> str:
+        """The trace id as 32 lower-case hexadecimal digits."""
+        found = self._hex
+        if not found:
+            found = self._hex = "%032x" % self.trace_id
+        return found
 
     def continued(self) -> Trace:
         """The part of this trace that a forked child adds."""
@@ -300,6 +310,23 @@ class Span(Facts):
         return self.trace.trace_id if self.span_id else 0
 
     @property
+    def span_id_hex(self) -> str:
+        """The span id as 16 lower-case hexadecimal digits."""
+        return "%016x" % self.span_id
+
+    @property
+    def role(self) -> int:
+        """`ROOT`: without a parent in this process; `ENTRY`: under a span of another service; `INSIDE`: all others."""
+        parent = self.parent
+        if parent is None or parent.trace is not self.trace:  # the second: of the process that forked this one
+            return ROOT
+        service = self.service
+        if parent.service == service:
+            return INSIDE
+        default = self.recorder.service
+        return INSIDE if (parent.service or default) == (service or default) else ENTRY
+
+    @property
     def local_root(self) -> Span:
         """The outermost span of this trace in this process that encloses this one."""
         span = self
@@ -377,6 +404,7 @@ class Recorder:
         partial_flush_min_spans: so many finished spans are handed on although others are open. Default 300.
         keep_unsampled: record traces that sampling drops, too (the Datadog Agent counts them). Default True.
         enabled: False: spans carry the context, nothing is recorded.
+        service: the application's, which spans have that name none.
         ids_128: trace ids of 128 bits whose upper half begins with the seconds since the epoch. Default True.
     """
 
@@ -389,6 +417,7 @@ class Recorder:
         self.enabled = True
         self.ids_128 = True
         self.processor_errors = 0
+        self.service = ""
 
     def start(
         self,

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from struct import Struct
 
+from .._core import ROOT
 from .datadog_span import (
-    ENTRY,
-    INSIDE,
     MAX_RESOURCE,
     MAX_TEXT,
-    ROOT,
     constants,
     events_json,
     events_of,
@@ -175,20 +173,12 @@ class _Format:
         trace = chunk.trace
         out.append(array_header(len(spans)))
         facts: Optional[Tuple[Piece, Piece]] = self.trace(trace)
-        last = spans[-1].parent
-        if len(spans) > 1 and (last is None or last.trace is not trace):
+        if len(spans) > 1 and spans[-1].role == ROOT:
             spans = spans[-1:] + spans[:-1]
-        shapes, texts, default, pack = self.shapes, self.texts, self.process.service, self.span
+        shapes, texts, pack = self.shapes, self.texts, self.span
         for span in spans:
-            parent = span.parent
-            service = span.service
-            if parent is None or parent.trace is not trace:  # the second: of the process that forked this one
-                role = ROOT
-            elif parent.service == service or (parent.service or default) == (service or default):
-                role = INSIDE
-            else:
-                role = ENTRY
-            key = (span.name, service, span.type, span.kind, span.integration, role)
+            role = span.role
+            key = (span.name, span.service, span.type, span.kind, span.integration, role)
             shape = shapes.get(key) or self.shape(key)
             resource = span.resource or span.name
             if len(resource) > MAX_RESOURCE:

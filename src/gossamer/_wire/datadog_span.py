@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 
+from .._core import ENTRY, ROOT
 from .names_datadog import AS_TEXT, EXCEPTIONS, FIXED, STATEMENT, URL_PARTS, translate
 
 TYPE_CHECKING = False
@@ -19,10 +20,7 @@ if TYPE_CHECKING:
     from .info import Process
 
 
-__all__ = ["INSIDE", "ENTRY", "ROOT", "MAX_KEY", "MAX_RESOURCE", "MAX_TEXT", "constants", "translated", "trace_facts"]
-
-INSIDE, ENTRY, ROOT = 0, 1, 2
-"""Roles of a span: under a span of the same service; under one of another; without a parent in this process."""
+__all__ = ["MAX_KEY", "MAX_RESOURCE", "MAX_TEXT", "constants", "translated", "trace_facts"]
 
 MAX_RESOURCE = 5000
 MAX_TEXT = 25000

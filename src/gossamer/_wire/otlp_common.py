@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import platform
 
+from .._core import ROOT
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, Iterator, List, Optional, Tuple
@@ -110,8 +112,7 @@ def extra_attributes(span: Span) -> Iterator[Tuple[str, str]]:
 def span_flags(span: Span, trace: Trace) -> int:
     """W3C's flags, and whether the parent is in another process."""
     flags = 0x101 if trace.priority is None or trace.priority > 0 else 0x100
-    local = span.parent is not None and span.parent.trace is trace  # not the process that forked this one
-    return flags | 0x200 if span.parent_id and not local else flags
+    return flags | 0x200 if span.parent_id and span.role == ROOT else flags
 
 
 def link_flags(link: Link) -> int:

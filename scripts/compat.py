@@ -79,14 +79,20 @@ def environment(row: Row) -> Optional[str]:
     return build("compat-" + row.label, python, pins("core") + row.pins, row.pins, row.build)
 
 
-def pytest_run(python: str, label: str, args: Sequence[str], show: bool = False) -> Outcome:
-    """Run pytest in an environment; its output is shown as it comes, or goes into the outcome."""
+def pytest_run(
+    python: str, label: str, args: Sequence[str], show: bool = False, extra: Optional[Dict[str, str]] = None
+) -> Outcome:
+    """Run pytest in an environment; its output is shown as it comes, or goes into the outcome.
+
+    `extra` is set in its process environment.
+    """
     report = CACHE / "reports" / (label + ".xml")
     report.parent.mkdir(parents=True, exist_ok=True)
     if report.exists():
         report.unlink()
     command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *args]
     env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    env.update(extra or {})
     started = time.monotonic()
     streams: Dict[str, Any] = {"stdin": subprocess.DEVNULL}
     if not show:

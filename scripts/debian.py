@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from typing import Dict, List, Sequence
 
 from environments import SetupError, fail, run, say
 
-# program: the package that brings it
+# program, or a pattern for one that Debian keeps off PATH: the package that brings it
 FOR_TESTS = {
     "redis-server": "redis-server",
     "redis-cli": "redis-tools",
+    "/usr/lib/postgresql/*/bin/postgres": "postgresql",
     "chromium": "chromium",
     "chromedriver": "chromium-driver",
 }
 
 
 def missing(programs: Dict[str, str]) -> List[str]:
-    """The packages whose programs are not on PATH."""
+    """The packages whose programs are not here."""
     path = os.environ.get("PATH", "") + os.pathsep + "/usr/bin:/usr/sbin"
-    return [package for program, package in programs.items() if shutil.which(program, path=path) is None]
+    return [
+        package
+        for program, package in programs.items()
+        if not glob.glob(program) and not shutil.which(program, path=path)
+    ]
 
 
 def install(packages: Sequence[str]) -> bool:

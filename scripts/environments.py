@@ -30,8 +30,15 @@ if os.path.exists("/etc/ssl/certs/ca-certificates.crt"):
 
 # Newest first: the first that is on the machine, or can be had, is taken.
 NEWEST = ("3.13", "3.12", "3.11", "3.10")
+# These build a part of this package, and have no use for the whole.
+NOT_OURS = ("build", "build-3.7")
 # The lowest interpreter that each file of pins is good for.
-PINS = {"core": "3.7", "main": "3.10", "lint": "3.10", "demo": "3.10", "peers": "3.10", "agent": "3.10"}
+PINS = {
+    "core": "3.7", "main": "3.10", "lint": "3.10", "demo": "3.10", "peers": "3.10", "agent": "3.10",
+    "bench": "3.10", "bench-ddtrace": "3.10", "bench-elastic": "3.10", "bench-logfire": "3.10",
+    "bench-newrelic": "3.10", "bench-opentelemetry": "3.10", "bench-scout": "3.10", "bench-sentry": "3.10",
+    "build": "3.9", "build-3.7": "3.7",
+}  # fmt: skip
 
 
 def say(message: str) -> None:
@@ -212,7 +219,8 @@ def build(
             install += ["--requirements", files["requirements"], "--overrides", files["overrides"]]
             run(install + ["--build-constraints", files["build"]])
             (folder / "complete").touch()
-        install_gossamer(folder)
+        if name not in NOT_OURS:
+            install_gossamer(folder)
     return str(interpreter)
 
 
@@ -226,16 +234,20 @@ def write_files(folder: Path, **lists: Sequence[str]) -> Dict[str, Path]:
 
 
 def install_gossamer(folder: Path) -> None:
-    """Install this checkout, editable; again when what installs it has changed."""
+    """Install this checkout, editable; again when what installs it has changed.
+
+    The compiled core is not part of it: scripts/build_native.py puts it beside the sources, for all environments.
+    """
     if not (ROOT / "src" / "gossamer" / "_version.py").exists():
         return
-    digest = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    recipe = [path.read_bytes() for path in (ROOT / "pyproject.toml", ROOT / "setup.py") if path.exists()]
+    digest = hashlib.sha256(b"".join(recipe)).hexdigest()
     marker = folder / "gossamer"
     if marker.exists() and marker.read_text() == digest:
         return
     with locked("gossamer"):  # the builds share src/gossamer.egg-info
         install = [find_uv(), "pip", "install", "--quiet", "--python", folder / "bin" / "python"]
-        run(install + ["--no-deps", "--editable", ROOT])
+        run(install + ["--no-deps", "--editable", ROOT], env=dict(os.environ, GOSSAMER_BUILD_NATIVE="0"))
     marker.write_text(digest)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.services.capture import capture_agent, capture_agent_socket  # noqa: F401
 from tests.services.http_server import http_server  # noqa: F401
+from tests.services.postgres import postgres_server  # noqa: F401
 from tests.services.process import OUR_PREFIXES, peers_python, start_server  # noqa: F401
 from tests.services.redis import redis_cluster, redis_server  # noqa: F401
 
@@ -33,7 +34,17 @@ for name in list(os.environ):
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-from gossamer import _start  # noqa: E402 (reads the environment)
+from gossamer import _core, _start  # noqa: E402 (reads the environment)
+
+# A run that is meant for the compiled core must not pass because that core is missing.
+if os.environ.get("TEST_CORE", _core.implementation()) != _core.implementation():
+    pytest.exit("TEST_CORE={} but the core is {}".format(os.environ["TEST_CORE"], _core.implementation()), returncode=3)
+
+
+def pytest_report_header() -> str:
+    """Which core the tests run on."""
+    return "core: " + _core.implementation()
+
 
 # What tests trace without capturing it is not for whoever listens on the Agent's port of this machine.
 _start.tracer.recorder.buffer.on_first = None

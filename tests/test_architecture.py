@@ -26,7 +26,8 @@ ENGINE = TRACER | {"_instrument"}
 ALLOWED: Dict[str, Set[str]] = {
     "_version": set(),
     "_fork": {"_version"},
-    "_log": {"_version", "_fork"},
+    "_logger": {"_version"},
+    "_log": {"_version", "_fork", "_logger"},
     "_config": {"_version", "_log"},
     "_readers": {"_version", "_log", "_config"},
     "_service": {"_version", "_log", "_config"},
@@ -42,7 +43,7 @@ ALLOWED: Dict[str, Set[str]] = {
     "viewer": {"_version", "_log", "_config", "_wire"},
 }
 # Above all layers: these may import any part.
-TOP = {"", "__main__", "_start", "auto", "cli", "_cli", "testing", "demo", "middleware", "_bootstrap"}
+TOP = {"", "__main__", "_begin", "_start", "auto", "cli", "_cli", "testing", "demo", "middleware", "_bootstrap"}
 # What an integration's library is may be imported nowhere else.
 STDLIB_ONLY = set(ALLOWED) - {"integrations"} | TOP - {"testing"}
 

@@ -126,5 +126,13 @@ def test_redis_cluster(redis_cluster):
             assert b"cluster_state:ok" in connection.recv(1000)
 
 
+def test_postgres_server(postgres_server):
+    with socket.create_connection(postgres_server[:2], timeout=10) as connection:
+        user = postgres_server.user.encode()
+        startup = b"\0\3\0\0user\0" + user + b"\0database\0" + postgres_server.database.encode() + b"\0\0"
+        connection.sendall((len(startup) + 4).to_bytes(4, "big") + startup)
+        assert connection.recv(9) == b"R\0\0\0\x08\0\0\0\0"  # let in
+
+
 def test_our_environment_is_clean():
     assert not [name for name in os.environ if name.startswith(("DD_", "OTEL_"))]

@@ -6,27 +6,43 @@ A value that cannot be read never raises: it gives one warning that names the va
 from __future__ import annotations
 
 import os
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Generic,
-    Iterator,
-    List,
-    Mapping,
-    NamedTuple,
-    Optional,
-    Tuple,
-    Type,
-    TypeVar,
-    Union,
-    overload,
-)
 
 from gossamer import _log
 
-T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import (
+        Any,
+        Callable,
+        Dict,
+        Generic,
+        Iterator,
+        List,
+        Mapping,
+        Optional,
+        Tuple,
+        Type,
+        TypeVar,
+        Union,
+        overload,
+    )
+
+    T = TypeVar("T")
+    T_co = TypeVar("T_co", covariant=True)
+else:  # `typing` costs as much as all that is done at the start of a program
+
+    class Generic:
+        """As much of `typing.Generic` as classes need that are never looked at."""
+
+        def __class_getitem__(cls, _):
+            return cls
+
+    T = T_co = None
+
+    def overload(function):
+        """As `typing.overload`."""
+        return function
+
 
 DEFAULT = "default"
 CODE = "code"
@@ -78,13 +94,18 @@ class Computed(Generic[T_co]):
         self.find = find
 
 
-class Value(NamedTuple):
+class Value:
     """A value as it was read: where it comes from, which other variables were set in vain, and what was wrong."""
 
-    value: Any
-    origin: str
-    ignored: Tuple[str, ...] = ()
-    problems: Tuple[str, ...] = ()
+    __slots__ = ("value", "origin", "ignored", "problems")
+
+    def __init__(
+        self, value: Any, origin: str, ignored: Tuple[str, ...] = (), problems: Tuple[str, ...] = ()
+    ) -> None:
+        self.value = value
+        self.origin = origin
+        self.ignored = ignored
+        self.problems = problems
 
 
 class Setting(Generic[T]):
@@ -113,9 +134,11 @@ class Setting(Generic[T]):
     def __get__(self, instance: None, owner: Type[Config]) -> Setting[T]: ...
 
     @overload
-    def __get__(self, instance: Config, owner: Type[Config]) -> T: ...
+    def __get__(self, instance: Config, owner: Type[Config]) -> T: ...  # noqa: F811
 
-    def __get__(self, instance: Optional[Config], owner: Type[Config]) -> Union[Setting[T], T]:
+    def __get__(  # noqa: F811 (the linter does not see that these are overloads)
+        self, instance: Optional[Config], owner: Type[Config]
+    ) -> Union[Setting[T], T]:
         if instance is None:
             return self
         value: T = instance.value(self).value
@@ -138,10 +161,14 @@ class Config:
         self._values: Dict[str, Value] = {}
 
     def report(self) -> None:
-        """Log what was wrong with the values read so far, and from now on with each as it is read."""
+        """Log what is wrong with the variables that are set, and from now on with each value as it is read."""
         self._warn = True
         for value in list(self._values.values()):
             self._log(value.problems)
+        present = frozenset(self._environ)
+        for setting in self.declarations():
+            if any(variable.name in present for variable in setting.env):
+                self.value(setting)
 
     @staticmethod
     def _log(problems: Tuple[str, ...]) -> None:
@@ -218,7 +245,7 @@ def show(value: object, secret: bool = False) -> str:
         return "(hidden)"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return ",".join(f"{key}:{item}" if item else str(key) for key, item in value.items())
     if isinstance(value, tuple):
         return ",".join(str(item) for item in value)

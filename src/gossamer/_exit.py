@@ -7,16 +7,21 @@ lost there. `multiprocessing` and `billiard` children end by `os._exit` as well,
 from __future__ import annotations
 
 import atexit
-import gc
 import os
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from types import ModuleType
     from typing import Any, Callable, Optional
 
     Flush = Callable[[bool], None]
+else:
+    try:
+        import _signal as signal  # all that is needed, without the enumerations of the module above it
+    except ImportError:
+        import signal
 
 _MULTIPROCESSING = ("multiprocessing.util", "billiard.util")
 _flush: Optional[Flush] = None
@@ -78,8 +83,6 @@ def _finalize_in(util: ModuleType) -> None:
 
 def _install_sigterm() -> None:
     """Flush before SIGTERM ends the program, where nobody else handles it. The exit status stays that of the signal."""
-    import signal
-
     try:
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, _on_sigterm)
@@ -88,8 +91,6 @@ def _install_sigterm() -> None:
 
 
 def _on_sigterm(number: int, frame: Any) -> None:
-    import signal
-
     signal.signal(number, signal.SIG_DFL)
     _run()
     os.kill(os.getpid(), number)
@@ -103,10 +104,12 @@ def flush_open_traces() -> None:
 
     Nobody keeps a list of open traces, which would cost every trace; the garbage collector has one.
     """
+    import gc
+
     from ._core import Trace
 
     for found in gc.get_objects():
-        if type(found) is Trace and found._finished:
+        if type(found) is Trace:
             try:
                 found.flush()
             except Exception:

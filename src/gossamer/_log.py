@@ -2,153 +2,96 @@
 
 Records go to stderr (or to a file) through a handler of our own. They are not passed on to the root logger, so a flood
 of ours never reaches the application's log. Who wants them there adds a handler to ``logging.getLogger("gossamer")``.
+
+`logging` itself is imported with the first line that is to be written.
 """
 
 from __future__ import annotations
 
-import logging
-import os
 import sys
-import threading
 import time
-from typing import Any, Dict, Hashable, List, Optional
+from _thread import allocate_lock
 
 from gossamer import _fork
 
-DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from logging import Logger
+    from typing import Any, Dict, Hashable, List, Optional
 
-_LEVELS = {"trace": 5, "debug": DEBUG, "info": INFO, "warning": WARNING, "error": ERROR, "none": logging.CRITICAL + 10}
+DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
+
+_LEVELS = {"trace": 5, "debug": DEBUG, "info": INFO, "warning": WARNING, "error": ERROR, "none": 60}
 _MAX_KEYS = 1000
-_MAX_LINE = 16 * 1024
-_MAX_FILE = 15 * 1024 * 1024
 
 
-class _Logger(logging.Logger):
-    """A logger that survives a record factory, a filter or a handler of the application that raises."""
+class _Plain:
+    """Stands in for a logger while `logging` cannot be imported: that may be under way, further up in this thread."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def isEnabledFor(self, level: int) -> bool:
-        # No cache: logging clears the caches of the loggers it keeps itself, and ours are not among them.
-        return self.manager.disable < level and level >= self.getEffectiveLevel()
+        return level >= WARNING
 
-    def makeRecord(
-        self, name: str, level: int, fn: str, lno: int, msg: object, args: Any, *rest: Any, **more: Any
-    ) -> logging.LogRecord:
-        try:
-            return super().makeRecord(name, level, fn, lno, msg, args, *rest, **more)
-        except Exception:
-            return logging.LogRecord(name, level, fn, lno, msg, args, None)
+    def log(self, level: int, message: str, *args: object, exc_info: object = None) -> None:
+        if level >= WARNING:
+            try:
+                error = sys.exc_info()[1] if exc_info is True else exc_info
+                more = ": %r" % (error,) if error else ""
+                sys.stderr.write("%s: %s%s\n" % (self.name, message % args if args else message, more))
+            except Exception:
+                pass
 
-    def handle(self, record: logging.LogRecord) -> None:
-        try:
-            super().handle(record)
-        except Exception:
-            pass
+    def debug(self, message: str, *args: object, exc_info: object = None) -> None:
+        pass
 
+    info = debug
 
-class _Handler(logging.Handler):
-    """Writes whole lines without a lock, so that a fork leaves nothing held, and swallows every failure."""
+    def warning(self, message: str, *args: object, exc_info: object = None) -> None:
+        self.log(WARNING, message, *args, exc_info=exc_info)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        self._busy = threading.local()
+    error = critical = warning
 
-    def createLock(self) -> None:
-        self.lock = None
-
-    def handle(self, record: logging.LogRecord) -> bool:
-        # A replaced sys.stderr may log in turn; the second round is dropped.
-        if getattr(self._busy, "now", False):
-            return False
-        self._busy.now = True
-        try:
-            if not self.filter(record):
-                return False
-            line = self.format(record)
-            self.write(line if len(line) <= _MAX_LINE else line[:_MAX_LINE] + " ...")
-        except Exception:
-            pass
-        finally:
-            self._busy.now = False
-        return True
-
-    def write(self, line: str) -> None:
-        """Write one line."""
-        raise NotImplementedError
+    def exception(self, message: str, *args: object) -> None:
+        self.log(ERROR, message, *args, exc_info=True)
 
 
-class _Stderr(_Handler):
-    """Writes to ``sys.stderr``, whatever that is at the moment."""
-
-    def write(self, line: str) -> None:
-        stream = sys.stderr
-        if stream is not None:
-            stream.write(line + "\n")
-            stream.flush()
-
-
-class _File(_Handler):
-    """Appends to a file, which is renamed to ``NAME.1`` when it grows too large.
-
-    The file is opened for each line: lines are rare, and nothing is left to be closed under us by ``logging.config``,
-    to be shared with a forked child, or to point at a file that another process has renamed.
-    """
-
-    def __init__(self, path: str, limit: int = _MAX_FILE) -> None:
-        super().__init__()
-        self._path = path
-        self._limit = limit
-        os.close(self._open())
-
-    def _open(self) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-
-    def write(self, line: str) -> None:
-        descriptor = self._open()
-        try:
-            os.write(descriptor, (line + "\n").encode("utf-8", "backslashreplace"))
-            if os.fstat(descriptor).st_size > self._limit:
-                os.replace(self._path, self._path + ".1")
-        finally:
-            os.close(descriptor)
-
-
-_base = logging.getLogger("gossamer")
-_base.propagate = False
-_loggers: Dict[str, logging.Logger] = {}
-_handler: Optional[_Handler] = None
-
-
-def _use(handler: _Handler) -> None:
-    global _handler
-    _base.addHandler(handler)
-    if _handler is not None:
-        _base.removeHandler(_handler)
-        _handler.close()
-    _handler = handler
-
-
-def get(name: str = "") -> logging.Logger:
+def get(name: str = "") -> Logger:
     """The logger of a part of Gossamer, usable at any time: "export" and "gossamer.export" name the same."""
     full = name if name == "gossamer" or name.startswith("gossamer.") else ("gossamer." + name).rstrip(".")
-    logger = _loggers.get(full)
-    if logger is None:
-        logger = _Logger(full)
-        logger.parent = _base
-        logger = _loggers.setdefault(full, logger)
-    return logger
+    try:
+        from . import _logger
+
+        return _logger.get(full)
+    except Exception:
+        plain: Any = _Plain(full)
+        return plain  # type: ignore[no-any-return]
 
 
 def configure(level: str = "warning", file: Optional[str] = None) -> None:
     """Set the level by name and, if a file is named, write there instead of to stderr."""
-    _base.setLevel(_LEVELS.get(level, WARNING))
+    if level == "warning" and not file and "logging" not in sys.modules:
+        return  # what the first line finds anyway
+    try:
+        from . import _logger
+
+        _logger.set_level(_LEVELS.get(level, WARNING))
+    except Exception:
+        return
     if file:
         try:
-            handler = _File(file)
+            handler = _logger.File(file)
         except (OSError, ValueError) as error:
             once(("log file", file), WARNING, "cannot write the log file %s: %s; writing to stderr", file, error)
         else:
-            _use(handler)
+            _logger.use(handler)
+
+
+def _enabled(level: int) -> bool:
+    if level < WARNING and "logging" not in sys.modules:  # nobody can have asked for it
+        return False
+    return get().isEnabledFor(level)
 
 
 _seen: Dict[Hashable, object] = {}
@@ -156,7 +99,7 @@ _seen: Dict[Hashable, object] = {}
 
 def once(key: Hashable, level: int, message: str, *args: object) -> None:
     """Log one line per key in the life of the process. The set of keys is bounded; once full, new keys are dropped."""
-    if key in _seen or not get().isEnabledFor(level):
+    if key in _seen or not _enabled(level):
         return
     if len(_seen) >= _MAX_KEYS:
         if "full" in _seen:
@@ -169,12 +112,12 @@ def once(key: Hashable, level: int, message: str, *args: object) -> None:
 
 
 _limits: Dict[Hashable, List[float]] = {}  # key -> [time before which nothing is logged, records left out]
-_limits_lock = threading.Lock()
+_limits_lock = allocate_lock()
 
 
 def limited(key: Hashable, level: int, message: str, *args: object, interval: float = 60.0) -> None:
     """Log at most one line per key and interval (a minute); the next line tells how many were left out."""
-    if not get().isEnabledFor(level):
+    if not _enabled(level):
         return
     # Never waits: a thread that finds the lock taken has met another that is logging, and counts as left out.
     if not _limits_lock.acquire(False):
@@ -206,10 +149,7 @@ def _forget(now: float) -> None:
 
 def _after_fork() -> None:
     global _limits_lock
-    _limits_lock = threading.Lock()
+    _limits_lock = allocate_lock()
 
 
 _fork.in_child(_after_fork)
-if _base.level == logging.NOTSET:  # the application may have set one before we were imported
-    _base.setLevel(WARNING)
-_use(_Stderr())

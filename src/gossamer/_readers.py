@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from typing import Callable, Dict, FrozenSet, Iterable, List, Mapping
-from urllib.parse import unquote, urlsplit
-
 from gossamer._config import Flawed, Parser, Skip, Variable, boolean, integer, items, number, pairs, quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, FrozenSet, Iterable, List, Mapping, Tuple
+
+    Environ = Mapping[str, str]
+    _Codes = FrozenSet[int]
+else:
+    _Codes = frozenset
 
 AGENT_PORT = 8126
 OTLP_PORT = 4318
 GRPC_PORT = 4317
 TRACES_PATH = "/v1/traces"
-Environ = Mapping[str, str]
 _port = integer(1, 65535)
 
 
@@ -28,9 +32,17 @@ def _tags(text: str) -> Dict[str, str]:
     return pairs(text, ":", "," if "," in text else "")
 
 
+def _unquote(text: str) -> str:
+    if "%" not in text:
+        return text
+    from urllib.parse import unquote
+
+    return unquote(text)
+
+
 def _attributes(text: str) -> Dict[str, str]:
     """``a=1,b=2`` with percent-encoded values, as W3C baggage writes them."""
-    return {unquote(key): unquote(value) for key, value in pairs(text, "=").items()}
+    return {_unquote(key): _unquote(value) for key, value in pairs(text, "=").items()}
 
 
 def _without(parse: Callable[[str], Dict[str, str]], own: Iterable[str]) -> Callable[[str, Environ], Dict[str, str]]:
@@ -83,12 +95,29 @@ def attribute(*keys: str) -> Variable[str]:
 # --- addresses -------------------------------------------------------------------------------------------------------
 
 
+def _split(url: str) -> Tuple[str, str, str, str]:
+    """Scheme, host, port and path; what is not there is empty. `urllib.parse` is too dear for so little."""
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        raise ValueError(url)
+    rest = rest.partition("#")[0].partition("?")[0]
+    authority, slash, path = rest.partition("/")
+    place = authority.rpartition("@")[2]
+    if place.startswith("["):
+        host, _, port = place[1:].partition("]")
+        if port and not port.startswith(":"):
+            raise ValueError(url)
+        return scheme.lower(), host, port[1:], slash + path
+    host, colon, port = place.partition(":")
+    return scheme.lower(), host, port, slash + path
+
+
 def _http_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or any(letter.isspace() for letter in text):
+    scheme, host, port, _ = _split(text)
+    if scheme not in ("http", "https") or not host or any(letter.isspace() for letter in text):
         raise ValueError(text)
-    if parts.port == 0:  # reading it also raises for what is not a port at all
-        raise ValueError(text)
+    if port:
+        _port.parse(port if port.isdigit() else "")
     return text
 
 
@@ -152,10 +181,10 @@ def _endpoint(text: str, environ: Environ) -> str:
         return _http_url(text)
     # The address of a gRPC receiver: the same collector listens for HTTP one port further.
     url = _http_url(text if "://" in text else "http://" + text)
-    parts = urlsplit(url)
-    if parts.port == GRPC_PORT:
+    _, _, port, path = _split(url)
+    if port == str(GRPC_PORT):
         url = url.replace(f":{GRPC_PORT}", f":{OTLP_PORT}", 1)
-    return url if parts.path.strip("/") else url.rstrip("/") + TRACES_PATH
+    return url if path.strip("/") else url.rstrip("/") + TRACES_PATH
 
 
 def _base_endpoint(text: str, environ: Environ) -> str:
@@ -173,7 +202,7 @@ def _headers(text: str) -> Dict[str, str]:
     bad = 0
     for part in items(text):
         name, equals, value = part.partition("=")
-        name, value = unquote(name.strip()).lower(), unquote(value.strip())
+        name, value = _unquote(name.strip()).lower(), _unquote(value.strip())
         # A line break would end the header and start another.
         if not equals or not _is_token(name) or any(letter in value for letter in "\r\n\0"):
             bad += 1
@@ -276,7 +305,7 @@ sdk_disabled = Variable("OTEL_SDK_DISABLED", _not_disabled, expects=boolean.expe
 no_exporter = Variable("OTEL_TRACES_EXPORTER", _not_none)
 
 
-class Statuses(FrozenSet[int]):
+class Statuses(_Codes):
     """HTTP status codes, with the text that they were written as."""
 
     written = ""
@@ -309,6 +338,8 @@ header_tags: Parser[Dict[str, str]] = Parser("a list of headers such as X-Reques
 
 
 def _expression(text: str) -> str:
+    import re
+
     re.compile(text)
     return text
 

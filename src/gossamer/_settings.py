@@ -7,11 +7,8 @@ what neither knows. Of several that are set, the first in the declaration counts
 from __future__ import annotations
 
 import os
-import stat
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from gossamer import _readers as read
-from gossamer import _service
 from gossamer._config import (
     DEFAULT,
     Computed,
@@ -34,6 +31,14 @@ from gossamer._config import (
     text,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+    _Pair = Tuple[str, str]
+else:
+    _Pair = tuple
+
 AGENT_SOCKET = "/var/run/datadog/apm.socket"
 AGENT_URL = f"http://localhost:{read.AGENT_PORT}"
 OTLP_URL = f"http://localhost:{read.OTLP_PORT}{read.TRACES_PATH}"
@@ -48,14 +53,28 @@ _STYLES = {
 }
 
 
-class Destination(NamedTuple):
+class Destination(_Pair):
     """Where finished spans go; `kind` is "agent", "otlp" or "console" (whose `url` is empty)."""
 
-    kind: str
-    url: str
+    __slots__ = ()
+
+    def __new__(cls, kind: str, url: str) -> Destination:
+        return super().__new__(cls, (kind, url))
+
+    @property
+    def kind(self) -> str:
+        """What listens there."""
+        return self[0]
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return self[1]
 
 
 def _default_agent(_: Mapping[str, str]) -> str:
+    import stat  # this, and what stands in the next function, is wanted with the first span
+
     try:
         found = stat.S_ISSOCK(os.stat(AGENT_SOCKET).st_mode)
     except OSError:
@@ -63,12 +82,18 @@ def _default_agent(_: Mapping[str, str]) -> str:
     return "unix://" + AGENT_SOCKET if found else AGENT_URL
 
 
+def _infer_service(environ: Mapping[str, str]) -> str:
+    from gossamer import _service
+
+    return _service.infer(environ)
+
+
 class Settings(Config):
     """Settings of a process: ``settings.service`` is a value, ``settings.value(Settings.service)`` tells its origin."""
 
     service = Setting(
         text,
-        Computed("the name of the program", _service.infer),
+        Computed("the name of the program", _infer_service),
         "Name of the application.",
         ("DD_SERVICE", read.tag("service"), "OTEL_SERVICE_NAME", read.attribute("service.name")),
     )
@@ -388,21 +413,17 @@ def parser_for(default: object) -> Parser[Any]:
     return names if isinstance(default, (tuple, list)) else text
 
 
-class Row(NamedTuple):
+class Row:
     """A line of the documentation of the settings."""
 
-    name: str
-    variables: Tuple[str, ...]
-    type: str
-    default: str
-    help: str
+    __slots__ = ("name", "variables", "type", "default", "help")
 
-
-_OF_INTEGRATIONS = (
-    Row("", ("DD_TRACE_<NAME>_ENABLED",), boolean.expects, "true", "Switch one integration on or off."),
-    Row("", service_variables("<NAME>"), "text", "", "Service name for the spans of one integration."),
-    Row("", ("GOSSAMER_<NAME>_<OPTION>",), "as its default", "", "Any other option of an integration."),
-)
+    def __init__(self, name: str, variables: Tuple[str, ...], type: str, default: str, help: str) -> None:
+        self.name = name
+        self.variables = variables
+        self.type = type
+        self.default = default
+        self.help = help
 
 
 def settings_table() -> List[Row]:
@@ -411,7 +432,11 @@ def settings_table() -> List[Row]:
     for setting in Settings.declarations():
         variables = tuple(variable.name for variable in setting.env)
         rows.append(Row(setting.name, variables, setting.parser.expects, setting.default_text(), setting.help))
-    return rows + list(_OF_INTEGRATIONS)
+    return rows + [
+        Row("", ("DD_TRACE_<NAME>_ENABLED",), boolean.expects, "true", "Switch one integration on or off."),
+        Row("", service_variables("<NAME>"), "text", "", "Service name for the spans of one integration."),
+        Row("", ("GOSSAMER_<NAME>_<OPTION>",), "as its default", "", "Any other option of an integration."),
+    ]
 
 
 settings = Settings(warn=False)  # what is wrong is logged when the tracer starts, not by every command of ours

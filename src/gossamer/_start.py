@@ -7,7 +7,6 @@ from ._core import Buffer, Recorder
 from ._instrument.engine import Engine
 from ._instrument.status import IntegrationSettings
 from ._settings import Settings, settings
-from ._trace.propagation import Propagation
 from ._trace.sampler import Sampler
 from ._trace.tracer import Tracer
 from .integrations import _index
@@ -19,22 +18,31 @@ if TYPE_CHECKING:
     from ._export.exporter import Exporter
     from ._export.writer import Writer
     from ._instrument.declare import Integration
+    from ._trace.propagation import Propagation
 
 FLUSH_SECONDS = 1.0
 """How long the end of a program may be held up."""
 
 
-def _new_tracer() -> Tracer:
+def new_tracer() -> Tracer:
+    """A tracer as the settings want it. The program has one, `tracer`; others are for measuring."""
     sampler = Sampler(settings.sample_rate, rate_limit=settings.rate_limit, env=settings.env)
     recorder = Recorder(Buffer(settings.buffer_size), sampler)
     recorder.enabled = settings.trace_enabled
     recorder.ids_128 = settings.trace_id_128_bit
     recorder.partial_flush_min_spans = settings.partial_flush_min_spans if settings.partial_flush else 1 << 62
     recorder.keep_unsampled = any(destination.kind == "agent" for destination in settings.destinations())
-    return Tracer(recorder, Propagation(settings.propagation_inject, settings.propagation_extract))
+    return Tracer(recorder, _new_propagation)
 
 
-def _configure(integration: Integration) -> IntegrationSettings:
+def _new_propagation() -> Propagation:
+    from ._trace.propagation import Propagation  # with the first message: its expressions take long to compile
+
+    return Propagation(settings.propagation_inject, settings.propagation_extract)
+
+
+def configure(integration: Integration) -> IntegrationSettings:
+    """How an integration is to run here."""
     own = settings.integration(integration.name, integration.aliases)
     enabled, reason = own.enabled, own.enabled_by
     if integration.name == "logging" and enabled is None and not settings.logs_injection:
@@ -45,27 +53,9 @@ def _configure(integration: Integration) -> IntegrationSettings:
     )
 
 
-tracer = _new_tracer()
-engine = Engine(tracer, _index.MODULES, _configure)
+tracer: Tracer = new_tracer()
+engine = Engine(tracer, _index.MODULES, configure)
 _writer: Optional[Writer] = None
-_started = False
-
-
-def start() -> None:
-    """Switch on what `gossamer run` switches on: every automatic integration, and the flush at the end.
-
-    Calling it again does nothing. With `DD_TRACE_ENABLED=false` nothing is patched.
-    """
-    global _started
-    if _started:
-        return
-    _started = True
-    _log.configure(settings.log_level, settings.log_file or None)
-    settings.report()
-    if not settings.trace_enabled:
-        return
-    _exit.install(_flush_at_exit)
-    engine.install()
 
 
 def patch(*names: str) -> None:
@@ -151,7 +141,7 @@ def writer() -> Writer:
 def _first_chunk() -> None:
     try:
         _log.configure(settings.log_level, settings.log_file or None)
-        _exit.install_atexit(_flush_at_exit)
+        _exit.install_atexit(flush_at_exit)
         writer()
     except Exception:
         _log.get(__name__).exception("tracing could not start; spans are dropped")
@@ -186,7 +176,8 @@ def shutdown(timeout: float = FLUSH_SECONDS) -> bool:
     return writer().shutdown(timeout)
 
 
-def _flush_at_exit(final: bool = True) -> None:
+def flush_at_exit(final: bool = True) -> None:
+    """Send what there is, in little time and without a word: the process ends, or (`final=False`) may end."""
     try:
         if final:
             shutdown(FLUSH_SECONDS)

@@ -7,9 +7,9 @@ instrumented as well; functions that were taken from them by name (`from library
 
 import os
 
-from gossamer import _start
+from gossamer import _begin
 
-_start.start()
+_begin.start()
 
 if os.environ.get("GOSSAMER_DOCTOR_REPORTS"):
     from gossamer._cli import report

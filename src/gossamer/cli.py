@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from gossamer._cli.output import USAGE, message
+from gossamer._cli.messages import USAGE, message
 from gossamer._version import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, List, Optional, Sequence
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
 
 
-class Command(NamedTuple):
+class Command:
     """A command: one line about it, and what runs it."""
 
-    summary: str
-    main: Callable[[List[str]], int]
+    __slots__ = ("summary", "main")
+
+    def __init__(self, summary: str, main: Callable[[List[str]], int]) -> None:
+        self.summary = summary
+        self.main = main
 
 
 def _run(arguments: List[str]) -> int:

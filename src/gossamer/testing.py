@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from . import _start
-from ._core import Buffer, Span, set_active
+from ._core import Span, set_active
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,24 +23,21 @@ __all__ = ["CapturedSpans", "capture_spans"]
 class CapturedSpans:
     """The finished spans, in the order of their ends; grows while the block runs."""
 
-    def __init__(self, buffer: Buffer) -> None:
-        self._buffer = buffer
+    def __init__(self) -> None:
         self._spans: List[Span] = []
 
-    def _take(self) -> List[Span]:
-        batch = self._buffer.swap()
-        if batch is not None:
-            self._spans.extend(span for chunk in batch for span in chunk.spans)
-        return self._spans
+    def __call__(self, spans: List[Span]) -> None:
+        """Take the spans of a trace, as a processor that leaves none of them."""
+        self._spans.extend(spans)
 
     def __iter__(self) -> Iterator[Span]:
-        return iter(list(self._take()))
+        return iter(list(self._spans))
 
     def __len__(self) -> int:
-        return len(self._take())
+        return len(self._spans)
 
     def __getitem__(self, index: int) -> Span:
-        return self._take()[index]
+        return self._spans[index]
 
     def find(self, name: Optional[str] = None, **facts: Any) -> List[Span]:
         """The spans called `name` whose attributes of the class (`resource`, `service`, `kind` ...) are as given."""
@@ -67,7 +64,6 @@ class CapturedSpans:
 
     def clear(self) -> None:
         """Forget what was captured so far."""
-        self._take()
         self._spans.clear()
 
     def _summary(self) -> str:
@@ -88,14 +84,14 @@ class capture_spans:
 
     def __enter__(self) -> CapturedSpans:
         recorder = self._recorder
-        self._before = (recorder.buffer, recorder.keep_unsampled, recorder.enabled)
-        recorder.buffer = Buffer(1 << 40)
+        self._before = (recorder.processors, recorder.keep_unsampled, recorder.enabled)
+        captured = CapturedSpans()
+        others = tuple(one for one in recorder.processors if not isinstance(one, CapturedSpans))
+        recorder.processors = (*others, captured)
         recorder.keep_unsampled = recorder.enabled = True
         self._active = set_active(None)
-        self._captured = CapturedSpans(recorder.buffer)
-        return self._captured
+        return captured
 
     def __exit__(self, *exception: object) -> None:
-        self._captured._take()
-        self._recorder.buffer, self._recorder.keep_unsampled, self._recorder.enabled = self._before
+        self._recorder.processors, self._recorder.keep_unsampled, self._recorder.enabled = self._before
         set_active(self._active)

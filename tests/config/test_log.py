@@ -14,7 +14,7 @@ from typing import Iterator
 
 import pytest
 
-from gossamer import _log
+from gossamer import _log, _logger
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def restored() -> Iterator[None]:
     yield
     logging.disable(logging.NOTSET)
     logging.setLogRecordFactory(logging.LogRecord)
-    _log._use(_log._Stderr())
+    _logger.use(_logger.Stderr())
     _log.configure("warning")
     _log._seen.clear()
     _log._limits.clear()
@@ -150,7 +150,7 @@ def test_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_file_is_bounded(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    _log._use(_log._File(str(path), limit=1000))
+    _logger.use(_logger.File(str(path), limit=1000))
     for _ in range(100):
         _log.get().error("x" * 100)
     sizes = [entry.stat().st_size for entry in tmp_path.iterdir()]

@@ -24,7 +24,8 @@ def test_what_a_chunk_says(recorder):
         pass
     batch = recorder.buffer.swap()
     (chunk,) = batch
-    assert chunk.trace is root.trace and chunk.spans == [root] and chunk.size > 1000
+    assert chunk.trace.trace_id == root.trace_id and [span.span_id for span in chunk.spans] == [root.span_id]
+    assert chunk.size > 1000
     assert (batch.size, batch.span_count, len(batch)) == (chunk.size, 1, 1)
 
 
@@ -208,10 +209,11 @@ def test_callbacks_of_the_buffer(core):
 
     one()
     one()
-    assert calls == ["first"]
-    for _ in range(40):
+    assert calls == ["first"] and buffer.pending_bytes * 2 < buffer.max_bytes
+    while buffer.pending_bytes * 2 <= buffer.max_bytes:
+        assert calls == ["first"]
         one()
-    assert calls[:2] == ["first", "half"]
+    assert calls == ["first", "half"]
     buffer.swap()
     buffer.asleep = True
     one()
@@ -234,8 +236,13 @@ def test_batches_are_split_by_size(recorder):
     batch = recorder.buffer.swap()
     parts = batch.split(batch.size // 4)
     assert 4 <= len(parts) <= 6 and all(part.size <= batch.size // 4 for part in parts)
-    assert [chunk for part in parts for chunk in part] == list(batch)
+    assert ids_of(*parts) == ids_of(batch) == ids_of(*batch.split(1))
     assert len(batch.split(1)) == 20
+    assert [len(part) for part in batch.split(batch.size)] == [20]
+
+
+def ids_of(*batches):
+    return [(chunk.trace.trace_id, span.span_id) for batch in batches for chunk in batch for span in chunk.spans]
 
 
 # -- processors -------------------------------------------------------------------------------------------------------
@@ -296,7 +303,12 @@ def test_a_processor_may_break_the_spans(recorder, names):
     recorder.processors = (broken,)
     with recorder.start("root"):
         pass
-    assert names() == [] and recorder.buffer.dropped_spans == 1
+    recorder.processors = ()
+    with recorder.start("next"):
+        pass
+    # What is broken is sent without attributes, or is dropped and counted; what follows is whole.
+    found = names()
+    assert found[-1] == ["next"] and len(found) + recorder.buffer.dropped_spans == 2
 
 
 def test_a_processor_that_traces(recorder, names):

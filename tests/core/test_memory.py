@@ -56,10 +56,11 @@ def watch():
     return Watcher()
 
 
-def test_after_the_batch_is_gone_nothing_is_left(recorder, watch):
+def test_after_the_batch_is_gone_nothing_is_left(core, recorder, watch):
     trace(recorder, watch)
     batch = recorder.buffer.swap()
-    assert len(watch.alive()) == 4
+    # The compiled core keeps records of finished spans, and no objects.
+    assert batch.span_count == 4 and len(watch.alive()) == (0 if core.NATIVE else 4)
     del batch
     assert watch.alive() == []
 
@@ -197,4 +198,7 @@ def test_the_estimate_is_near_the_truth(core):
     finally:
         tracemalloc.stop()
     estimate = recorder.buffer.pending_bytes
-    assert real / 2 < estimate < real * 2, (real, estimate)
+    if core.NATIVE:  # records of a known size, outside of Python's memory
+        assert real < 100000 and 2000 * 40 < estimate < 2000 * 200, (real, estimate)
+    else:
+        assert real / 2 < estimate < real * 2, (real, estimate)

@@ -152,14 +152,16 @@ def test_operations_and_limits():
 
 
 def test_statements_are_remembered_within_bounds():
-    sql._cache.clear()
     assert sql.normalize("select 1", "x") is sql.normalize("select 1", "x")
     for number in range(5000):
         sql.normalize("select %d" % number, "x")
-    assert len(sql._cache) <= 2000
-    sql._cache.clear()
+    assert 0 < len(sql.known("x")) <= 2000
+    sql.known("x").clear()
     sql.normalize("select '%s'" % ("x" * 5000), "x")
-    assert not sql._cache
+    assert not sql.known("x")
+    for number in range(500):
+        sql.normalize("select 1", "system %d" % number)
+    assert len(sql._caches) <= 50
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_span_of_a_statement(bench, connection):
         assert cursor.execute("insert into items values (1, 'secret')") is cursor
     inner, _ = bench.spans
     assert (inner.name, inner.resource) == ("small.query", "insert into items values (?, ?)")
-    assert (inner.service, inner.type, inner.kind, inner.layer) == ("smalldb", "sql", "client", "db")
+    assert (inner.service, inner.type, inner.kind) == ("smalldb", "sql", "client")
     assert inner.parent_id == outer.span_id
     assert inner.attributes == {
         "db.system.name": "small",

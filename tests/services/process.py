@@ -27,9 +27,10 @@ OUR_PREFIXES = ("DD_", "OTEL_", "GOSSAMER_", "_DD_")
 def clean_environment(**extra: Any) -> Dict[str, str]:
     """The environment without anybody's tracing settings, with this checkout importable, and `extra` on top.
 
-    A value of None takes the name out.
+    A value of None takes the name out. The choice of the core stays: children run on the one that is tested.
     """
-    env = {name: value for name, value in os.environ.items() if not name.startswith(OUR_PREFIXES)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(OUR_PREFIXES)}
+    env = dict(kept, **{name: os.environ[name] for name in ("GOSSAMER_PURE",) if name in os.environ})
     env["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
     env["PYTHONUNBUFFERED"] = "1"
     for name, value in extra.items():

@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from gossamer._core import pure
 from gossamer._core.pure import Batch
 from tests.wire.build import Maker, remote
 
@@ -60,9 +61,9 @@ def _decide(draw: Any) -> Any:
 
 
 @st.composite
-def batches(draw: Any, max_spans: int = 4) -> Batch:
+def batches(draw: Any, max_spans: int = 4, core: Any = pure) -> Batch:
     """One to four spans, in a tree."""
-    maker = Maker(_decide(draw))
+    maker = Maker(_decide(draw), core)
     caller = remote(priority=1, origin="rum", tracestate="a=b", tags={"_dd.p.x": "y"})
     parents = [draw(st.sampled_from([None, remote(), caller]))]
     opened = []

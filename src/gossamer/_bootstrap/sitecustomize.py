@@ -10,25 +10,29 @@ import sys
 _here = os.path.dirname(os.path.abspath(__file__))
 
 
+class _Finder(object):  # noqa: UP004
+    """Finds our package beside this file, whatever is on the path: for one import, and at no cost but that."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):  # type: (str, object, object) -> object
+        """The spec of our package; None for all others."""
+        if name != "gossamer":
+            return None
+        try:
+            from _frozen_importlib_external import PathFinder
+        except ImportError:
+            from importlib.machinery import PathFinder
+        return PathFinder.find_spec(name, [os.path.dirname(os.path.dirname(_here))])
+
+
 def _start():  # type: () -> None
     """Import `gossamer.auto` from beside this file: in the interpreter's own environment we may not be installed."""
     try:
-        if "gossamer" not in sys.modules:
-            import importlib.util
-
-            package = os.path.dirname(_here)
-            spec = importlib.util.spec_from_file_location(
-                "gossamer", os.path.join(package, "__init__.py"), submodule_search_locations=[package]
-            )
-            if spec is None or spec.loader is None:
-                raise ImportError("cannot load " + package)
-            module = importlib.util.module_from_spec(spec)
-            sys.modules["gossamer"] = module
-            try:
-                spec.loader.exec_module(module)
-            except BaseException:
-                del sys.modules["gossamer"]
-                raise
+        sys.meta_path.insert(0, _Finder)  # type: ignore[arg-type]
+        try:
+            import gossamer
+        finally:
+            sys.meta_path.remove(_Finder)  # type: ignore[arg-type]
         import gossamer.auto  # noqa: F401
     except Exception as error:  # whatever is wrong with us, the program runs
         try:

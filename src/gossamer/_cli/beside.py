@@ -11,7 +11,7 @@ import tempfile
 import time
 from typing import Optional, Tuple
 
-from gossamer._cli.output import message
+from gossamer._cli.messages import message
 
 PORT = 8126
 _HOST = "127.0.0.1"

@@ -14,9 +14,10 @@ from importlib import import_module
 from typing import Any, Dict, Iterable, List, Optional
 
 from gossamer._cli import run
-from gossamer._cli.output import OK, PROBLEMS, color, message, print_json, print_rows, write
+from gossamer._cli.messages import OK, PROBLEMS, USAGE, message
+from gossamer._cli.output import color, print_json, print_rows, write
 from gossamer._config import DEFAULT, masked
-from gossamer._core import implementation
+from gossamer._core import implementation, why_pure
 from gossamer._service import infer
 from gossamer._settings import Destination, Settings
 from gossamer._version import __version__
@@ -29,11 +30,11 @@ def main(arguments: List[str]) -> int:
     """Print the findings; 0: all is well, 1: there are problems."""
     own, command = _split(arguments)
     options = _parser().parse_args(own)
+    if options.cost:
+        return _cost(command, options.format)
     settings = Settings(warn=False)
     facts: Dict[str, Any] = {
-        "gossamer": __version__,
-        "core": implementation(),
-        "python": f"{platform.python_implementation()} {platform.python_version()} ({sys.executable})",
+        **_versions(),
         "service": _service_of(settings, command),
         "destinations": [_reach(settings, destination) for destination in settings.destinations()],
     }
@@ -52,15 +53,46 @@ def main(arguments: List[str]) -> int:
     return PROBLEMS if facts["problems"] else OK
 
 
+def _versions() -> Dict[str, Any]:
+    return {
+        "gossamer": __version__,
+        "core": implementation(),
+        "why_pure": why_pure(),
+        "python": f"{platform.python_implementation()} {platform.python_version()} ({sys.executable})",
+    }
+
+
+def _cost(command: List[str], format: str) -> int:
+    from gossamer._cli import cost
+
+    if command:
+        message("--cost measures in this process and takes no command")
+        return USAGE
+    # What a library prints while it is imported must not end up in the output.
+    with contextlib.redirect_stdout(sys.stderr):
+        facts = {**_versions(), **cost.measure()}
+    if format == "json":
+        print_json(facts)
+    else:
+        _print_versions(facts)
+        cost.show(facts)
+    return OK
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gossamer doctor",
-        usage="gossamer doctor [--format table|json] [[--as-is] COMMAND [ARGUMENTS]]",
+        usage="gossamer doctor [--format table|json] [--cost | [--as-is] COMMAND [ARGUMENTS]]",
         description="Tell which libraries are traced here, which are not, and why. With a command, that program is run "
         "to its end, and the answer is about it.",
         epilog="Exit code 0: all is well; 1: there are problems; 2: wrong usage.",
     )
     parser.add_argument("--format", choices=("table", "json"), default="table", help="default: table")
+    parser.add_argument(
+        "--cost",
+        action="store_true",
+        help="measure, here and now, what a span, a request and a call of each library cost",
+    )
     parser.add_argument(
         "--as-is",
         action="store_true",
@@ -202,8 +234,14 @@ def _problems(facts: Dict[str, Any], settings: Settings) -> Iterable[str]:
         yield from settings.value(declaration).problems
 
 
+def _print_versions(facts: Dict[str, Any]) -> None:
+    write(f"gossamer {facts['gossamer']}, {facts['python']}\n")
+    reason = f" ({' '.join(facts['why_pure'].split())})" if facts["why_pure"] else ""
+    write(f"core: {facts['core']}{reason}\n")
+
+
 def _print(facts: Dict[str, Any]) -> None:
-    write(f"gossamer {facts['gossamer']}, {facts['core']} core, {facts['python']}\n")
+    _print_versions(facts)
     write(f"service: {facts['service']}\n")
     for row in facts["destinations"]:
         state = (

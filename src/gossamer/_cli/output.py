@@ -1,4 +1,4 @@
-"""How the commands print: data on stdout as a table, JSON, TSV or Markdown; messages on stderr."""
+"""How the commands print data on stdout: as a table, JSON, TSV or Markdown."""
 
 from __future__ import annotations
 
@@ -10,18 +10,8 @@ import textwrap
 from typing import Any, Dict, List, Mapping, Sequence, TextIO
 
 FORMATS = ("table", "json", "tsv", "md")
-OK, PROBLEMS, USAGE = 0, 1, 2
 _COLORS = {"red": "31", "green": "32", "yellow": "33", "bold": "1"}
 _NARROWEST = 16
-
-
-def message(text: str) -> None:
-    """A line for people, on stderr; lost if nobody listens there."""
-    try:
-        sys.stderr.write(f"gossamer: {text}\n")
-        sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):
-        pass
 
 
 def color(text: str, name: str, stream: TextIO) -> str:

@@ -68,7 +68,7 @@ def _row(integration: Any, version: Optional[str], supported: str, broken: Dict[
         "late": [],
         "problem": False,
     }
-    own = _start._configure(integration)
+    own = _start.configure(integration)
     status = _start.engine.statuses.get(integration.name)
     failures = [broken[hook.module] for hook in integration.hooks if hook.module in broken]
     if not settings.trace_enabled:

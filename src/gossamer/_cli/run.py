@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
-import signal
-import subprocess
 import sys
-from typing import Any, Dict, List, Mapping, NamedTuple, NoReturn, Tuple
 
-from gossamer._cli.output import USAGE, message
+from gossamer._cli.messages import USAGE, message
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Mapping, NoReturn, Optional
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
-_SIGNALS = ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 _VARIABLES = {
     "--service": "DD_SERVICE",
     "--env": "DD_ENV",
@@ -52,13 +51,16 @@ class Failure(Exception):
         self.code = code
 
 
-class Request(NamedTuple):
+class Request:
     """What the arguments ask for."""
 
-    command: List[str]
-    variables: Dict[str, str]
-    view: bool
-    help: bool
+    __slots__ = ("command", "variables", "view", "help")
+
+    def __init__(self, command: List[str], variables: Dict[str, str], view: bool, help: bool) -> None:
+        self.command = command
+        self.variables = variables
+        self.view = view
+        self.help = help
 
 
 def main(arguments: List[str], name: str = "gossamer run") -> int:
@@ -71,7 +73,9 @@ def main(arguments: List[str], name: str = "gossamer run") -> int:
         environ = environment(os.environ, request.variables)
         path = find(request.command[0], environ)
         if request.view:
-            return _run_beside_viewer(path, request.command, environ)
+            code = _beside_viewer(path, request.command, environ)
+            if code is not None:
+                return code
         _replace(path, request.command, environ)
     except Failure as failure:
         message(str(failure))
@@ -143,10 +147,22 @@ def find(command: str, environ: Mapping[str, str]) -> str:
         if not os.access(command, os.X_OK):
             raise Failure(NOT_EXECUTABLE, f"{command}: is not executable{_hint_for_script(command)}")
         return command
-    found = shutil.which(command, path=environ.get("PATH", os.defpath))
+    found = _which(command, environ.get("PATH", os.defpath))
     if found is None:
         raise Failure(NOT_FOUND, f"{command}: command not found{_hint_for_script(command)}")
     return found
+
+
+def _which(command: str, path: str) -> Optional[str]:
+    if os.name == "nt":  # where a name may stand without its extension
+        from shutil import which
+
+        return which(command, path=path)
+    for folder in path.split(os.pathsep):
+        file = os.path.join(folder or os.curdir, command)
+        if os.path.isfile(file) and os.access(file, os.X_OK):
+            return file
+    return None
 
 
 def _hint_for_script(command: str) -> str:
@@ -169,78 +185,11 @@ def _not_started(command: str, error: OSError) -> Failure:
     return Failure(code, f"{command}: {error.strerror or error}{_hint_for_script(command)}")
 
 
-# --- with a viewer ---------------------------------------------------------------------------------------------------
+def _beside_viewer(path: str, command: List[str], environ: Dict[str, str]) -> Optional[int]:
+    """The exit code of the program; None if there is no viewer and it has not been started."""
+    from gossamer._cli import supervise  # a large import, and our own process is to become the program at once
 
-
-def _run_beside_viewer(path: str, command: List[str], environ: Dict[str, str]) -> int:
-    from gossamer._cli import beside
-
-    viewer = beside.find_or_start()
-    if viewer is None:
-        message("the program runs without it")
-        _replace(path, command, environ)
-    named = environ.get("DD_TRACE_AGENT_URL")
-    environ["DD_TRACE_AGENT_URL"] = viewer.url
-    message(f"traces of this program: {viewer.url}")
-    if named and named.rstrip("/") != viewer.url:
-        message(f"DD_TRACE_AGENT_URL={named} does not count while --view is given")
     try:
-        return _supervise(path, command, environ)
-    finally:
-        if viewer.stop():
-            message("the program has ended, and the viewer with it; `gossamer viewer` shows the traces again")
-
-
-def _supervise(path: str, command: List[str], environ: Mapping[str, str]) -> int:
-    """Run the program as a child in our place: it gets our signals, we end with its exit code."""
-    children: List[subprocess.Popen[bytes]] = []
-    pending: List[int] = []
-
-    def forward(number: int, _: Any) -> None:
-        if not children:
-            pending.append(number)
-        elif children[0].poll() is None:
-            children[0].send_signal(number)
-
-    def interrupt(number: int, frame: Any) -> None:
-        # Ctrl-C reaches the whole foreground group by itself; a second copy would interrupt the program's clean-up.
-        if not _in_foreground():
-            forward(number, frame)
-
-    before = _install(forward, interrupt)
-    try:
-        try:
-            child = subprocess.Popen(command, executable=path, env=dict(environ), preexec_fn=lambda: _restore(before))
-        except OSError as error:
-            raise _not_started(command[0], error) from None
-        children.append(child)
-        for number in pending:
-            child.send_signal(number)
-        code = child.wait()
-    finally:
-        _restore(before)
-    return code if code >= 0 else 128 - code
-
-
-def _install(forward: Any, interrupt: Any) -> List[Tuple[int, Any]]:
-    before = []
-    for name in _SIGNALS + ("SIGINT",):
-        number = getattr(signal, name, None)
-        # A signal that is ignored here (nohup) stays ignored, there too.
-        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
-            before.append((int(number), signal.signal(number, interrupt if name == "SIGINT" else forward)))
-    return before
-
-
-def _restore(before: List[Tuple[int, Any]]) -> None:
-    for number, handler in before:
-        signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-
-
-def _in_foreground() -> bool:
-    for stream in (0, 1, 2):
-        try:
-            return os.tcgetpgrp(stream) == os.getpgrp()
-        except OSError:
-            continue
-    return False
+        return supervise.beside_viewer(path, command, environ)
+    except supervise.NotStarted as failure:
+        raise _not_started(command[0], failure.error) from None

@@ -8,7 +8,8 @@ from typing import Any, Dict, List
 
 from gossamer import _start
 from gossamer._cli import misspelt
-from gossamer._cli.output import FORMATS, OK, message, print_json, print_rows
+from gossamer._cli.messages import OK, message
+from gossamer._cli.output import FORMATS, print_json, print_rows
 from gossamer._config import DEFAULT, show
 from gossamer._settings import Settings, variable_part
 

@@ -54,6 +54,9 @@ class Batch:
 
     __slots__ = ("chunks", "size", "span_count")
 
+    native = False
+    """Whether the compiled encoders can read it."""
+
     def __init__(self, chunks: List[Chunk]) -> None:
         self.chunks = chunks
         self.size = sum(chunk.size for chunk in chunks)
@@ -79,6 +82,11 @@ class Batch:
         if part:
             parts.append(Batch(part))
         return parts
+
+    def halves(self) -> List[Batch]:
+        """The same chunks in two batches, to be sent one by one; in one batch where there is but one chunk."""
+        middle = len(self.chunks) // 2
+        return [Batch(self.chunks[:middle]), Batch(self.chunks[middle:])] if middle else [self]
 
 
 class Buffer:

@@ -28,6 +28,7 @@ class SpanContext:
     )  # fmt: skip
 
     live = True  # stands where an open span may stand: it is a parent as long as it is active
+    layer = None  # so that who asks the active span or context for it need not look which of them it is
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ from time import perf_counter_ns, time_ns
 
 from .context import SpanContext
 from .errors import describe
+from .events import MAX_EVENTS, MAX_LINKS, MAX_MESSAGE, Event, Link, moment, plain
 from .values import MAX_KEY, MAX_VALUE, coerce, text, value_bytes
 
 TYPE_CHECKING = False
@@ -14,33 +15,6 @@ if TYPE_CHECKING:
 
     from .pure import Trace
     from .values import Value
-
-MAX_EVENTS = 128
-MAX_LINKS = 128
-MAX_MESSAGE = 1000
-_LATEST = 2**63
-
-
-class Event:
-    """Something that happened at one moment of a span. Time: nanoseconds since the epoch."""
-
-    __slots__ = ("name", "time", "attributes")
-
-    def __init__(self, name: str, time: int, attributes: Dict[str, Value]) -> None:
-        self.name = name
-        self.time = time
-        self.attributes = attributes
-
-
-class Link:
-    """A reference from a span to another one that is not its parent."""
-
-    __slots__ = ("context", "attributes")
-
-    def __init__(self, context: SpanContext, attributes: Dict[str, Value]) -> None:
-        self.context = context
-        self.attributes = attributes
-
 
 class Facts:
     """The half of `Span` that describes an operation; the other half is its life."""
@@ -121,7 +95,7 @@ class Facts:
         if len(events) < MAX_EVENTS:
             # On the clock of the trace, so that the event lies within the span whatever the wall clock does.
             now = perf_counter_ns() + self.trace.offset if self.span_id else time_ns()
-            events.append(Event(text(name, MAX_KEY), now if time is None else moment(time, now), _plain(attributes)))
+            events.append(Event(text(name, MAX_KEY), now if time is None else moment(time, now), plain(attributes)))
 
     def add_link(self, context: SpanContext, attributes: Optional[Mapping[str, object]] = None) -> None:
         """Refer to another span by its context (a `Span` will do as well). At most 128 are kept."""
@@ -136,13 +110,13 @@ class Facts:
         if links is None:
             links = self.links = []
         if len(links) < MAX_LINKS:
-            links.append(Link(context, _plain(attributes)))
+            links.append(Link(context, plain(attributes)))
 
     def record_exception(self, error: BaseException, attributes: Optional[Mapping[str, object]] = None) -> None:
         """Keep type, message and stack of `error` as an event; the span does not count as failed for it."""
         if self.duration is None and issubclass(type(error), BaseException):
             facts = describe(error)
-            facts.update(_plain(attributes))
+            facts.update(plain(attributes))
             self.add_event("exception", facts)
 
     def set_error(self, error: object = None) -> None:
@@ -181,21 +155,3 @@ class Facts:
         for part in (*(self.links or ()), *(self.events or ())):
             size += 400 + sum(100 + value_bytes(value) for value in part.attributes.values())
         return size
-
-
-def _plain(attributes: Optional[Mapping[str, object]]) -> Dict[str, Value]:
-    if attributes is None:
-        return {}
-    try:
-        return {text(key, MAX_KEY): coerce(value) for key, value in attributes.items() if value is not None}
-    except Exception:
-        return {}
-
-
-def moment(time: object, default: int) -> int:
-    """A user's time, nanoseconds since the epoch, as an integer; `default` for what is no time."""
-    try:
-        moment = int(time + 0)  # type: ignore[operator]  # a text is no time
-    except Exception:
-        return default
-    return moment if 0 <= moment < _LATEST else default

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import platform
 
 from .. import _log
 from .._wire.datadog import encode_v04, encode_v05
+from .._wire.info import INTERPRETER
 from .container import container_headers
 from .exporter import Exporter, ExportError
 from .http import HttpClient, HttpError
@@ -124,7 +124,7 @@ class DatadogExporter(Exporter):
             "Content-Type": "application/msgpack",
             "Datadog-Meta-Lang": "python",
             "Datadog-Meta-Lang-Version": process.language_version,
-            "Datadog-Meta-Lang-Interpreter": platform.python_implementation(),
+            "Datadog-Meta-Lang-Interpreter": INTERPRETER,
             "Datadog-Meta-Tracer-Version": process.tracer_version,
             "Datadog-Client-Computed-Top-Level": "yes",
             "Datadog-Send-Real-Http-Status": "1",

@@ -11,7 +11,9 @@ from time import monotonic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+    from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
+
+    Buffer = Union[bytes, memoryview]
 
 __all__ = ["HttpClient", "HttpError", "Response"]
 
@@ -63,16 +65,22 @@ class HttpClient:
         self._tls = tls
         self._tls_context: Any = None
         self._socket: Optional[socket.socket] = None
+        # What connecting imports is imported here rather than in the writer's thread: a child that another thread forks
+        # in the middle of an import would wait for its end for ever.
+        if self.scheme != "unix":
+            "localhost".encode("idna")  # as `getaddrinfo` does with every name
+        if self.scheme == "https":
+            __import__("ssl")
 
     def request(
         self,
         method: str,
         path: str,
-        body: bytes = b"",
+        body: Buffer = b"",
         headers: Optional[Mapping[str, str]] = None,
         timeout: Optional[float] = None,
     ) -> Response:
-        """Send a request and read its answer.
+        """Send a request and read its answer. `body` is whatever has the buffer protocol; it is not copied.
 
         A kept connection that turns out to be closed, before any byte of an answer, is replaced once.
 
@@ -80,7 +88,8 @@ class HttpClient:
             HttpError: no complete answer within the timeout.
         """
         deadline = monotonic() + (self.timeout if timeout is None else min(timeout, self.timeout))
-        head = self._head(method, self.path + path, len(body), headers or {})
+        body = memoryview(body)
+        head = self._head(method, self.path + path, body.nbytes, headers or {})
         if self._socket is not None:
             try:
                 return self._exchange(head, body, method, deadline, True)
@@ -138,12 +147,12 @@ class HttpClient:
             if self._tls is not None:
                 self._tls_context = self._tls()
             else:
-                import ssl  # large, and needed for https alone
+                import ssl
 
                 self._tls_context = ssl.create_default_context()
         return self._tls_context
 
-    def _exchange(self, head: bytes, body: bytes, method: str, deadline: float, kept: bool) -> Response:
+    def _exchange(self, head: bytes, body: memoryview, method: str, deadline: float, kept: bool) -> Response:
         connection = self._socket
         assert connection is not None
         reader = _Reader(connection, deadline)
@@ -151,8 +160,8 @@ class HttpClient:
             try:
                 reader.limit()
                 # One packet for small requests; a large body is not copied for that.
-                if len(body) <= _CHUNK:
-                    connection.sendall(head + body)
+                if body.nbytes <= _CHUNK:
+                    connection.sendall(b"".join((head, body)))
                 else:
                     connection.sendall(head)
                     reader.limit()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 
 from .. import _log
@@ -48,10 +47,13 @@ class OTLPExporter(Exporter):
         self.name = "the collector at " + endpoint
         self.client = HttpClient(endpoint, timeout=timeout, tls=tls)
         self.json = protocol == "http/json"
-        self.compressed = compression == "gzip"
+        self._compress: Optional[Callable[[Any, int], bytes]] = None
         self.rejected_spans = 0
         self._head = {"Content-Type": "application/json" if self.json else "application/x-protobuf"}
-        if self.compressed:
+        if compression == "gzip":
+            from gzip import compress
+
+            self._compress = compress
             self._head["Content-Encoding"] = "gzip"
         self._headers = dict(headers or {})
 
@@ -60,8 +62,8 @@ class OTLPExporter(Exporter):
         if not sampled(batch)[1]:
             return
         body = encode_json(batch, process) if self.json else encode_protobuf(batch, process)
-        if self.compressed:
-            body = gzip.compress(body, 6)
+        if self._compress is not None:
+            body = self._compress(body, 6)
         head = dict(self._head)
         head["User-Agent"] = "gossamer-otlp-exporter/" + (process.tracer_version or "0")
         head.update(self._headers)

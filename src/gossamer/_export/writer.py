@@ -21,14 +21,13 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 
 from .. import _fork, _log
-from .._core.buffer import Batch
 from .exporter import ExportError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Deque, Dict, Iterable, List, Optional
 
-    from .._core.buffer import Buffer
+    from .._core.buffer import Batch, Buffer
     from .._wire.info import Process
     from .exporter import Exporter
 
@@ -134,9 +133,7 @@ class _Lane:
         """Deal with a batch that did not arrive; whether to go on with the next one."""
         self.errors += 1
         if error.split and len(batch) > 1:
-            chunks = list(batch)
-            middle = len(chunks) // 2
-            self.put_back([Batch(chunks[:middle]), Batch(chunks[middle:])])
+            self.put_back(batch.halves())
             return True
         if not error.retry:
             self.drop(batch, error.reason)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 
 from .. import _log
 from . import imports, wrap
@@ -64,7 +63,7 @@ class Engine:
         """The integrations that the file declares; imported on first use."""
         known = self._files.get(file)
         if known is None:
-            module = import_module("%s.%s" % (self.package, file))
+            module = _import("%s.%s" % (self.package, file))
             known = [value for value in vars(module).values() if isinstance(value, Integration)]
             self._files[file] = known
         return known
@@ -86,12 +85,13 @@ class Engine:
 
     # -- installing -----------------------------------------------------------------------------------------------
 
-    def install(self, names: Optional[Iterable[str]] = None) -> None:
+    def install(self, names: Optional[Iterable[str]] = None, fresh: bool = False) -> None:
         """Install integrations now, where their library is imported, else when it is. Installing twice is once.
 
         Args:
             names: of the integrations; default: all that are automatic. A name stands above `automatic=False` and
                 above a disabling setting.
+            fresh: what is imported already is so just now: nobody can have taken anything from it before us.
 
         Raises:
             ValueError: no integration has that name.
@@ -105,7 +105,7 @@ class Engine:
                 modules += self._modules_of(name)
                 self._wanted[name] = True
         for module in modules:
-            self._watch(module)
+            self._watch(module, fresh)
 
     def _modules_of(self, name: str) -> List[str]:
         found = [
@@ -116,14 +116,14 @@ class Engine:
             raise ValueError("no integration is called %r; there are: %s" % (name, known))
         return sorted(set(found))
 
-    def _watch(self, module: str) -> None:
+    def _watch(self, module: str, fresh: bool = False) -> None:
         if module in self._watchers:
             loaded = sys.modules.get(module)
             if loaded is not None:
-                self._ready(loaded, late=True)
+                self._ready(loaded, late=not fresh)
             return
         self._watchers.append(module)
-        late = [module in sys.modules]
+        late = [module in sys.modules and not fresh]
 
         def ready(loaded: ModuleType) -> None:
             if len(late) > 1:  # executed again, by `importlib.reload`: what we had put in is gone
@@ -222,6 +222,10 @@ class Engine:
         original = raw.__func__ if static or by_class else raw
         bound = isinstance(holder, type) and not static
         site = Site(hook, original, bound, self.tracer, settings, late)
+        if hook.layer not in (None, "db"):
+            # Its messages will carry the trace. What writes that is imported now rather than with the first message,
+            # when another thread may fork, and its child then wait for ever for the import that it saw begin.
+            _ = self.tracer.propagation
         wrapper = wrap.dress(_builder(hook.verb)(site), original)
         attribute: Any = staticmethod(wrapper) if static else classmethod(wrapper) if by_class else wrapper
         setattr(holder, name, attribute)
@@ -265,9 +269,14 @@ class Engine:
 
 def _builder(verb: str) -> Callable[[Site], Any]:
     if verb in _PROTOCOLS:
-        build: Callable[[Site], Any] = import_module("%s.protocols.%s" % (__package__, _PROTOCOLS[verb])).build
+        build: Callable[[Site], Any] = _import("%s.protocols.%s" % (__package__, _PROTOCOLS[verb])).build
         return build
     return _BUILDERS[verb]
+
+
+def _import(name: str) -> Any:
+    __import__(name)
+    return sys.modules[name]
 
 
 def find(module: ModuleType, path: Sequence[str]) -> Optional[Tuple[Any, str, Any, bool]]:

@@ -14,6 +14,7 @@ from .._core import ACTIVE, SpanContext, active, set_active
 from .._trace.decorate import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR, CO_ITERABLE_COROUTINE, function_flags
 from .._trace.stepping import async_generator_wrapper, generator_wrapper
 from .declare import Call, SpanStart
+from .deferred import LATER, wait
 from .results import ContextResult, IteratorResult, finish_with
 
 TYPE_CHECKING = False
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
     Wrapper = Callable[..., Any]
     Begin = Callable[[Tuple[Any, ...], Dict[str, Any], bool], Optional[Call]]
-
-_DEFAULT_PARENT = SpanStart("").parent
 
 
 def begin_span(site: Site, start: SpanStart, activate: bool = True) -> Span:
@@ -40,19 +39,24 @@ def begin_span(site: Site, start: SpanStart, activate: bool = True) -> Span:
         start.attributes,
         site.name,
         site.layer,
-        ACTIVE if start.parent is _DEFAULT_PARENT else start.parent,
+        start.parent,
         activate,
     )
     if start.carrier is not None:
-        try:
-            carrier = start.carrier
-            if callable(carrier):
-                site.tracer.propagation.inject(span, None, carrier)
-            else:
-                site.tracer.propagation.inject(span, carrier)
-        except Exception as error:
-            site.failed(error)
+        _inject(site, span, start.carrier)
     return span
+
+
+def _inject(site: Site, span: Span, carrier: Any) -> None:
+    try:
+        if carrier is LATER:
+            wait(span)
+        elif callable(carrier):
+            site.tracer.propagation.inject(span, None, carrier)
+        else:
+            site.tracer.propagation.inject(span, carrier)
+    except Exception as error:
+        site.failed(error)
 
 
 def inside_layer(layer: Optional[str]) -> bool:
@@ -61,23 +65,36 @@ def inside_layer(layer: Optional[str]) -> bool:
         return False
     current = active()
     # A finished span may still be the parent, of a task that it started and that goes on for long.
-    if current is None or not current.live or current.__class__ is SpanContext:
-        return False
-    return current.layer == layer  # type: ignore[union-attr]
+    return current is not None and current.layer == layer and current.live
 
 
 def _beginner(site: Site) -> Begin:
+    """`begin(args, kwargs, activate)`: the call whose span has begun, or None. All that is paid before each call."""
     handler, layer, bound, options = site.hook.handler, site.layer, site.bound, site.options
+    record, service, component = site.recorder.start, site.service, site.name
 
-    def begin(args: Tuple[Any, ...], kwargs: Dict[str, Any], activate: bool = True) -> Optional[Call]:
-        if site.off or (layer is not None and inside_layer(layer)):
+    def begin(args: Tuple[Any, ...], kwargs: Dict[str, Any], activate: bool) -> Optional[Call]:
+        if site.off:
+            return None
+        current: Any = active()
+        # Of the same layer: `inside_layer`, written out.
+        if layer is not None and current is not None and current.layer == layer and current.live:
             return None
         try:
             call = Call(args[0], args[1:], kwargs, options) if bound else Call(None, args, kwargs, options)
+            if current is not None and current.__class__ is not SpanContext and not current.trace.recording:
+                call.recording = False
             start = handler(call)
             if start is None:
                 return None
-            call.span = begin_span(site, start, activate)
+            if start.__class__ is tuple:
+                name, resource, own, type, kind, attributes, carrier = start
+                span = record(name, resource, own or service, type, kind, attributes, component, layer, ACTIVE, activate)
+                if carrier is not None:
+                    _inject(site, span, carrier)
+            else:
+                span = begin_span(site, start, activate)
+            call.span = span
         except Exception as error:
             site.failed(error)
             return None
@@ -90,15 +107,16 @@ def _leaver(site: Site) -> Callable[[Call, Any], None]:
     after, stream = site.hook.extra.get("after"), site.hook.extra.get("stream")
 
     def leave(call: Call, result: Any) -> None:
+        span = call.span
         try:
             if after is not None:
                 after(call, result)
-            if stream is not None and stream(call, result, finish_with(call.span)):
-                call.span.detach()
+            if stream is not None and stream(call, result, finish_with(span)):
+                span.detach()
                 return
         except Exception as error:
             site.failed(error)
-        call.span.finish()
+        span.finish()
 
     return leave
 
@@ -141,8 +159,25 @@ def build_trace(site: Site) -> Wrapper:
 
 
 def _function(site: Site) -> Wrapper:
-    original, begin, leave, fail = site.original, _beginner(site), _leaver(site), _failer(site)
-    simple = site.hook.extra.get("after") is None and site.hook.extra.get("stream") is None
+    original, begin, fail = site.original, _beginner(site), _failer(site)
+    if site.hook.extra.get("after") is None and site.hook.extra.get("stream") is None:
+
+        def simple(*args: Any, **kwargs: Any) -> Any:
+            call = begin(args, kwargs, True)
+            if call is None:
+                return original(*args, **kwargs)
+            if call.changed is not None:
+                args = call.changed
+            try:
+                result = original(*args, **kwargs) if kwargs else original(*args)
+            except BaseException as error:
+                fail(call, error)
+                raise
+            call.span.finish()
+            return result
+
+        return simple
+    leave = _leaver(site)
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         call = begin(args, kwargs, True)
@@ -155,10 +190,7 @@ def _function(site: Site) -> Wrapper:
         except BaseException as error:
             fail(call, error)
             raise
-        if simple:
-            call.span.finish()
-        else:
-            leave(call, result)
+        leave(call, result)
         return result
 
     return wrapper
@@ -262,7 +294,7 @@ def _held(site: Site, result_class: Any) -> Wrapper:
     return wrapper
 
 
-def _guarded(site: Site, *extra: Any) -> Callable[..., None]:
+def _guarded(site: Site) -> Callable[..., None]:
     handler, bound, options = site.hook.handler, site.bound, site.options
 
     def run(args: Tuple[Any, ...], kwargs: Dict[str, Any], *result: Any) -> None:
@@ -318,6 +350,8 @@ def build_after(site: Site) -> Wrapper:
 def build_wrap(site: Site) -> Wrapper:
     """The wrapper of a `wrap` hook: the handler is called as `handler(original, call)`, `original` bound."""
     original, handler, bound, options = site.original, site.hook.handler, site.bound, site.options
+    if site.hook.extra.get("build"):
+        return handler(site)  # type: ignore[no-any-return]
 
     def prepare(args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Any:
         if bound:

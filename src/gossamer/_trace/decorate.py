@@ -29,27 +29,27 @@ def function_flags(function: object) -> int:
     return 0
 
 
-def decorate(function: Callable[..., Any], make: Callable[[], Span], parent: Any) -> Callable[..., Any]:
-    """`function` with a span round each call; `make` answers a new span that has not begun."""
+def decorate(function: Callable[..., Any], begin: Callable[..., Span]) -> Callable[..., Any]:
+    """`function` with a span round each call; `begin()` answers a begun, active span, `begin(False)` an inactive one."""
     flags = function_flags(function)
 
-    def begin(args: Any, kwargs: Any) -> Span:
-        return make().begin(parent, False)
+    def begin_inactive(args: Any, kwargs: Any) -> Span:
+        return begin(False)
 
     if flags & CO_ASYNC_GENERATOR:
-        wrapper = async_generator_wrapper(begin, function)
+        wrapper = async_generator_wrapper(begin_inactive, function)
     elif flags & CO_COROUTINE:
 
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with make().begin(parent):
+            with begin():
                 return await function(*args, **kwargs)
 
     elif flags & CO_GENERATOR and not flags & CO_ITERABLE_COROUTINE:
-        wrapper = generator_wrapper(begin, function)
+        wrapper = generator_wrapper(begin_inactive, function)
     else:
 
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with make().begin(parent):
+            with begin():
                 return function(*args, **kwargs)
 
     return update_wrapper(wrapper, function)

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from .._core import Link, SpanContext
 from .propagators import PROPAGATORS
+from .propagators.baggage import write as write_baggage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Iterable, Mapping, Optional, Tuple, Union
+    from typing import Any, Dict, Iterable, Mapping, Optional, Set, Tuple, Union
 
     from .._core import Span
     from .propagators import Getter, Propagator, Setter
+
+    Form = Tuple[Any, ...]
 
 DEFAULT_STYLES = ("datadog", "tracecontext", "baggage")
 _LOW = 0xFFFFFFFFFFFFFFFF
@@ -24,9 +27,26 @@ _ERROR = "_dd.propagation_error"
 FIELDS = tuple(field for propagator in PROPAGATORS.values() for field in propagator.fields)
 """Every header that any format reads or writes, in lower case."""
 
-_ENVIRON_KEYS = {field: "HTTP_" + field.upper().replace("-", "_") for field in FIELDS}
+
+def environ_key(header: str) -> str:
+    """What a WSGI environment calls a header."""
+    return "HTTP_" + header.upper().replace("-", "_")
+
+
+_ENVIRON_KEYS = {field: environ_key(field) for field in FIELDS}
 _PAIR_KEYS: Dict[Union[str, bytes], str] = {field: field for field in FIELDS}
 _PAIR_KEYS.update({field.encode("ascii"): field for field in FIELDS})
+
+# Names of headers that are none of ours in another case of letters. Programs choose them, so there is an end to it.
+_harmless: Set[str] = set(FIELDS)
+_MAX_NAMES = 1024
+_MAX_NAME = 64
+
+_MAX_FORMS = 256
+_NO_UPPER = "0" * 16
+_MARK = 0xFEEDC0DEFEEDC0DE  # stands for an id in headers that become a form
+_MARK_HEX = "%016x" % _MARK
+_low = ("", "")  # the last trace id and its lower half in decimal, which is dear: most traces send more than once
 
 
 class Propagation:
@@ -49,6 +69,12 @@ class Propagation:
         self.injectors = _chosen(inject_styles)
         self.extractors = _chosen(extract_styles)
         self.extract_first = extract_first
+        self.leads: Tuple[str, ...] = tuple(lead for propagator in self.extractors for lead in propagator.leads)
+        """Headers without which there is nothing to extract."""
+        names = [propagator.name for propagator in self.injectors]
+        self._usual = names == [name for name in DEFAULT_STYLES if name in names]
+        self._baggage = "baggage" in names
+        self._forms: Dict[Any, Form] = {}
 
     @property
     def fields(self) -> Tuple[str, ...]:
@@ -58,19 +84,87 @@ class Propagation:
     def inject(self, span: Union[Span, SpanContext], carrier: Any, set: Optional[Setter] = None) -> None:
         """Write the context of `span` into `carrier`: a mutable mapping, or a list of (name, value) pairs.
 
-        `set(name, value)`, if given, writes instead; `carrier` is not touched then. Nothing is raised: a carrier that
-        refuses the headers goes without them.
+        `set(name, value)`, if given, writes instead; `carrier` is not touched then. What stands in `carrier` under the
+        same name goes, in any case of letters: an application that passes on the headers it received would else send
+        each of them twice. Nothing is raised: a carrier that refuses the headers goes without them.
         """
         try:
-            context = span if isinstance(span, SpanContext) else context_of(span)
-            if set is None:
-                set = setter(carrier)
-            for propagator in self.injectors:
-                propagator.inject(context, set)
-            if _ERROR in context.tags and context is not span:
-                _note_error(span, context.tags[_ERROR])
+            headers: Dict[str, str] = {}
+            if set is None and carrier.__class__ is dict:
+                if not _harmless.issuperset(carrier):
+                    _drop_variants(carrier)
+                headers = carrier
+            if not self._usual or isinstance(span, SpanContext) or not self._fill(span, headers):
+                context = span if isinstance(span, SpanContext) else context_of(span)
+                for propagator in self.injectors:
+                    propagator.inject(context, headers.__setitem__)
+                if _ERROR in context.tags and context is not span:
+                    _note_error(span, context.tags[_ERROR])
+            if headers is not carrier:
+                _write(headers, carrier, set)
         except Exception:
             pass
+
+    def _fill(self, span: Span, headers: Dict[str, str]) -> bool:
+        """Do as the propagators do, with what they once wrote for such a span; answers False if that cannot be."""
+        trace = span.trace
+        whole, last = trace.trace_id_hex, span.span_id_hex
+        upper = whole[:16]
+        key: Any = (trace.priority, trace.mechanism, trace.origin, trace.tracestate, trace.random, upper == _NO_UPPER)
+        if trace.tags:
+            key += tuple(trace.tags.items())
+        form = self._forms.get(key)
+        if form is None:
+            form = self._form(span, upper != _NO_UPPER)
+            if len(self._forms) >= _MAX_FORMS:
+                self._forms.clear()
+            self._forms[key] = form
+        if not form:
+            return False
+        datadog, priority, origin, tags, flags, before, after = form
+        if datadog:
+            global _low
+            known = _low
+            if known[0] is not whole:
+                known = _low = (whole, str(int(whole[16:], 16)))
+            headers["x-datadog-trace-id"] = known[1]
+            headers["x-datadog-parent-id"] = str(span.span_id)
+            if priority is not None:
+                headers["x-datadog-sampling-priority"] = priority
+            if origin is not None:
+                headers["x-datadog-origin"] = origin
+            if tags is not None:
+                headers["x-datadog-tags"] = tags if upper == _NO_UPPER else tags + upper
+        if flags is not None:
+            headers["traceparent"] = f"00-{whole}-{last}{flags}"
+            headers["tracestate"] = f"{before}{last}{after}"
+        if span.baggage and self._baggage:
+            value = write_baggage(span.baggage)
+            if value:
+                headers["baggage"] = value
+        return True
+
+    def _form(self, span: Span, upper: bool) -> Form:
+        """What the headers of all spans whose traces are like that of `span` have in common; empty: nothing usable."""
+        context = context_of(span)
+        context.trace_id, context.span_id = _MARK << 64 | _MARK if upper else _MARK, _MARK
+        context.tags, context.baggage = dict(context.tags), {}
+        found: Dict[str, str] = {}
+        for propagator in self.injectors:
+            propagator.inject(context, found.__setitem__)
+        before, mark, after = found.get("tracestate", "").partition(_MARK_HEX)
+        if _ERROR in context.tags or ("tracestate" in found and (not mark or _MARK_HEX in after)):
+            return ()
+        tags = found.get("x-datadog-tags")
+        return (
+            "x-datadog-trace-id" in found,
+            found.get("x-datadog-sampling-priority"),
+            found.get("x-datadog-origin"),
+            tags[:-16] if tags and upper else tags,
+            found["traceparent"][-3:] if "traceparent" in found else None,
+            before,
+            after,
+        )
 
     def extract(self, carrier: Any) -> Optional[SpanContext]:
         """The context that `carrier` holds: a mapping in any case of names, or pairs of str or bytes; None without."""
@@ -101,8 +195,8 @@ class Propagation:
                 context = _with_baggage(context, found)
             else:
                 _merge(context, style, found, propagator.name)
-            if found.trace_id:
-                style = style or propagator.name
+            if not style and found.trace_id:
+                style = propagator.name
         return context
 
 
@@ -160,25 +254,35 @@ def _note_error(span: Any, error: str) -> None:
 
 
 def setter(carrier: Any) -> Setter:
-    """The function that writes one header into `carrier`, a mutable mapping or a list of pairs.
-
-    Pairs are written as bytes when the list holds such. What stands there under the same name goes, in any case of
-    letters: an application that passes on the headers it received would else send each of them twice.
-    """
+    """The function that writes one header into `carrier`, a mutable mapping."""
     if isinstance(carrier, dict):
-        for key in list(carrier):
-            if isinstance(key, str) and not key.islower() and key.lower() in _PAIR_KEYS:
+        _drop_variants(carrier)
+    return carrier.__setitem__  # type: ignore[no-any-return]
+
+
+def _drop_variants(carrier: Dict[Any, Any]) -> None:
+    for key in list(carrier):
+        if isinstance(key, str) and key not in _harmless:
+            if not key.islower() and key.lower() in _PAIR_KEYS:
                 del carrier[key]
-    if not isinstance(carrier, list):
-        return carrier.__setitem__  # type: ignore[no-any-return]
-    in_bytes = bool(carrier) and isinstance(carrier[0][0], bytes)
+            elif len(_harmless) < _MAX_NAMES and len(key) <= _MAX_NAME:
+                _harmless.add(key)
 
-    def set_pair(name: str, value: str) -> None:
-        key: Any = name.encode("ascii") if in_bytes else name
-        carrier[:] = [pair for pair in carrier if pair[0].lower() != key]
-        carrier.append((key, value.encode("ascii", "replace") if in_bytes else value))
 
-    return set_pair
+def _write(headers: Dict[str, str], carrier: Any, set: Optional[Setter]) -> None:
+    if set is None and isinstance(carrier, list):
+        # Pairs are written as bytes when the list holds such.
+        if carrier and isinstance(carrier[0][0], bytes):
+            pairs: Any = {name.encode("ascii"): value.encode("ascii", "replace") for name, value in headers.items()}
+        else:
+            pairs = headers
+        carrier[:] = [pair for pair in carrier if pair[0].lower() not in pairs]
+        carrier.extend(pairs.items())
+        return
+    if set is None:
+        set = setter(carrier)
+    for name, value in headers.items():
+        set(name, value)
 
 
 def _text(value: Any) -> Optional[str]:
@@ -222,11 +326,14 @@ def pairs_getter(pairs: Iterable[Tuple[Any, Any]]) -> Getter:
             continue
         field = _PAIR_KEYS.get(name)
         if field is None:
+            if name in _harmless:
+                continue
             # ASGI promises lower case, others do not.
             field = _PAIR_KEYS.get(name.lower())
             if field is None:
                 continue
-        value = _text(value)
+        if value.__class__ is not str:
+            value = _text(value)
         before = found.get(field)
         found[field] = value if before is None else "%s,%s" % (before, value or "")
     return found.get

@@ -10,9 +10,9 @@ from time import monotonic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, Mapping, Optional
+    from typing import Dict, Mapping, Optional, Tuple
 
-    from .._core import Span, Trace
+    from .._core import Recorder, Span, Trace
 
 _FACTOR = 1111111111111111111
 _LOW = 0xFFFFFFFFFFFFFFFF
@@ -111,8 +111,24 @@ class Sampler:
         self.limiter = RateLimiter(rate_limit)
         self._by_service: Dict[str, RateSampler] = {}
         self._default: Optional[RateSampler] = None
+        self._recorder: Optional[Recorder] = None
         if agent_rates:
             self.update_rates(agent_rates)
+
+    def bind(self, recorder: Recorder) -> None:
+        """Tell `recorder` in advance what would be decided on every trace, now and after each change."""
+        self._recorder = recorder
+        recorder.decision = self.decision()
+
+    def decision(self) -> Optional[Tuple[int, int, float]]:
+        """Priority, mechanism and rate of every new trace, or None where they differ."""
+        if self.user is not None:
+            return None
+        if self._default is None and not self._by_service:
+            return 1, MECHANISM_DEFAULT, 1.0
+        if self._default is None or any(one.rate < 1 for one in (self._default, *self._by_service.values())):
+            return None
+        return 1, MECHANISM_AGENT, 1.0
 
     def __call__(self, trace: Trace, span: Span) -> None:
         """Set priority, mechanism and rate of `trace`, unless they came from elsewhere."""
@@ -160,3 +176,5 @@ class Sampler:
             elif env == self.env or env == self.env.lower():
                 by_service[service[8:]] = RateSampler(rate)
         self._by_service, self._default = by_service, default
+        if self._recorder is not None:
+            self._recorder.decision = self.decision()

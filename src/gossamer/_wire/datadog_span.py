@@ -26,6 +26,7 @@ MAX_RESOURCE = 5000
 MAX_TEXT = 25000
 MAX_KEY = 200
 _EXACT = 2**53  # integers beyond are not exact as a float64
+_PORTS = {"http": "80", "https": "443"}
 
 
 def constants(
@@ -93,12 +94,12 @@ def translated(
         if key in URL_PARTS and span.kind == "server":
             if "url.full" in attributes or "http.url" in attributes:
                 continue
-            name, value = "http.url", _url(attributes)
+            name, value = "http.url", url_of(attributes)
         elif name == key and key in names.values() and _has_source(key, names, attributes):
             continue  # our own name for the same thing is there as well
         _put(name, value, meta, metrics)
     if span.error:
-        _put_error(span, meta)
+        meta.update(error_pairs(span))
     return meta, metrics
 
 
@@ -106,18 +107,23 @@ def _has_source(key: str, names: Dict[str, str], attributes: Dict[str, Any]) -> 
     return any(theirs == key and ours in attributes for ours, theirs in names.items())
 
 
-def _url(attributes: Dict[str, Any]) -> str:
+def url_of(attributes: Dict[str, Any]) -> str:
     """The URL of a request from the parts that a server knows."""
-    host, port, scheme, path, query = [
-        text(attributes.get(name, ""))
-        for name in ("server.address", "server.port", "url.scheme", "url.path", "url.query")
-    ]
+    get = attributes.get
+    scheme, path = get("url.scheme", "http"), get("url.path", "")
+    host, port, query = get("server.address", ""), get("server.port", ""), get("url.query", "")
+    if port.__class__ is int:
+        port = str(port)
+    if not (scheme.__class__ is path.__class__ is host.__class__ is port.__class__ is query.__class__ is str):
+        scheme, path, host, port, query = map(text, (scheme, path, host, port, query))
     scheme = scheme or "http"
-    if ":" in host and not host.startswith("["):
+    if ":" in host and host[0] != "[":
         host = "[" + host + "]"
-    if port and port != {"http": "80", "https": "443"}.get(scheme):
+    if port and port != _PORTS.get(scheme):
         host += ":" + port
-    return scheme + "://" + host + path + ("?" + query if query else "")
+    if query:
+        return "".join((scheme, "://", host, path, "?", query))
+    return "".join((scheme, "://", host, path))
 
 
 def _put(name: str, value: Any, meta: Dict[str, str], metrics: Dict[str, float]) -> None:
@@ -155,20 +161,29 @@ def text(value: Any) -> str:
         return "<%s>" % value.__class__.__name__
 
 
-def _put_error(span: Span, meta: Dict[str, str]) -> None:
+def error_pairs(span: Span) -> Dict[str, str]:
     """The last exception of a failed span, or what it says of its failure."""
     exception = last_exception(span)
     if exception is None:
-        if span.status_message:
-            meta["error.message"] = span.status_message
-        return
+        return {"error.message": span.status_message} if span.status_message else {}
     facts = exception.attributes
     kind = text(facts.get("exception.type", ""))
-    meta["error.type"] = "builtins." + kind if kind in EXCEPTIONS else kind
-    meta["error.message"] = text(facts.get("exception.message", ""))
+    meta = {
+        "error.type": "builtins." + kind if kind in EXCEPTIONS else kind,
+        "error.message": text(facts.get("exception.message", "")),
+    }
     stack = facts.get("exception.stacktrace")
     if stack:
         meta["error.stack"] = text(stack)
+    return meta
+
+
+def plain_error(span: Span) -> Optional[Dict[str, str]]:
+    """The same for a span whose events say nothing else; None for others."""
+    events = span.events
+    if events and not (span.error and len(events) == 1 and events[0].name == "exception"):
+        return None
+    return error_pairs(span) if span.error else {}
 
 
 def last_exception(span: Span) -> Optional[Event]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-import platform
-from binascii import hexlify
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict, Optional
 
-__all__ = ["Process"]
+__all__ = ["INTERPRETER", "Process"]
+
+INTERPRETER = {"cpython": "CPython", "pypy": "PyPy"}.get(sys.implementation.name, sys.implementation.name)
+"""The interpreter's name, as `platform` writes it, whose import is dear."""
 
 
 def _random_id() -> str:
-    return hexlify(os.urandom(16)).decode()
+    return os.urandom(16).hex()
 
 
 class Process:
@@ -55,7 +57,7 @@ class Process:
         self.tags: Dict[str, str] = dict(tags or {})
         self.runtime_id = runtime_id or _random_id()
         self.pid = pid or os.getpid()
-        self.language_version = language_version or platform.python_version()
+        self.language_version = language_version or sys.version.split()[0]
         self.tracer_version = tracer_version
 
     def forked(self) -> Process:

@@ -18,6 +18,7 @@ from .otlp_common import (
     KINDS,
     MAX_TEXT,
     extra_attributes,
+    group_of,
     grouped,
     link_flags,
     resource,
@@ -28,15 +29,18 @@ from .otlp_common import (
     times,
 )
 from .otlp_json import encode as _json
-from .pack import utf8, varint
+from .pack import compiled, utf8, varint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Tuple
+    from typing import Any, Dict, List, Optional, Tuple, Union
 
     from .._core.buffer import Batch
     from .._core.pure import Event, Link, Span
     from .info import Process
+
+    Buffer = Union[bytes, memoryview]
+    ShapeKey = Tuple[str, Optional[str], Optional[str], str, Optional[str]]
 
 __all__ = ["encode_json", "encode_protobuf", "sampled"]
 
@@ -158,14 +162,72 @@ def _link(link: Link) -> bytes:
     return _field(b"\x6a", b"".join(parts))
 
 
-def encode_protobuf(batch: Batch, process: Process) -> bytes:
+class _Form:
+    """What the compiled encoder asks: how spans are grouped, and what is said once in a group."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.native: Any = None
+        self.services: Dict[Optional[str], int] = {}
+        self.scopes: Dict[Tuple[Optional[str], Optional[str]], int] = {}
+
+    def describe(self, key: ShapeKey) -> Tuple[int, int, bool, bytes, bytes, bytes]:
+        """Scope, kind, whether the method is the name, the name, and attributes for what OpenTelemetry has no field."""
+        name, service, type, kind, integration = key
+        group = group_of(service, integration, kind, self.process), integration
+        place = self.scopes.setdefault(group, len(self.scopes))
+        return (
+            place,
+            KINDS.get(kind, 1),
+            kind == "client" and type == "http",
+            utf8(name[:MAX_TEXT]),
+            _attribute(b"\x4a", "operation.name", name),
+            _attribute(b"\x4a", "span.type", type) if type else b"",
+        )
+
+    def scope(self, place: int) -> Tuple[int, bytes, bytes]:
+        """The service of a scope (by its number), the head of the scope, and that of the service."""
+        service, integration = list(self.scopes)[place]
+        number = self.services.setdefault(service, len(self.services))
+        return number, _scope_head(self.process, integration), _resource_head(self.process, service)
+
+    def tracestate(self, value: str) -> bytes:
+        """The field, or nothing."""
+        return _string(b"\x1a", value) if value else b""
+
+    def span(self, span: Span) -> bytes:
+        """One span."""
+        return _span(span)
+
+
+_kept: Optional[_Form] = None
+
+
+def _resource_head(process: Process, service: Optional[str]) -> bytes:
+    return _field(b"\x0a", b"".join(_attributes(b"\x0a", resource(process, service))))
+
+
+def _scope_head(process: Process, integration: Optional[str]) -> bytes:
+    return _field(b"\x0a", _string(b"\x0a", scope(integration)) + _string(b"\x12", process.tracer_version))
+
+
+def encode_protobuf(batch: Batch, process: Process) -> Buffer:
     """An ExportTraceServiceRequest in protobuf's binary encoding."""
+    global _kept
+    if batch.native and hasattr(compiled(), "encode_protobuf"):  # TODO
+        form = _kept
+        if form is None or form.process is not process or len(form.scopes) > _MAX_CACHED:
+            form = _kept = _Form(process)
+        return compiled().encode_protobuf(batch, form)  # type: ignore[no-any-return]
+    return _encode(batch, process)
+
+
+def _encode(batch: Batch, process: Process) -> bytes:
     out: List[bytes] = []
-    version = _string(b"\x12", process.tracer_version)
     for service, scopes in grouped(batch, process).items():
-        parts = [_field(b"\x0a", b"".join(_attributes(b"\x0a", resource(process, service))))]
+        parts = [_resource_head(process, service)]
         for integration, spans in scopes.items():
-            packed = [_field(b"\x0a", _string(b"\x0a", scope(integration)) + version)]
+            packed = [_scope_head(process, integration)]
             for span in spans:
                 try:
                     packed.append(_field(b"\x12", _span(span)))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import platform
+import sys
 
 from .._core import ROOT
+from .pack import compiled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ __all__ = [
     "KINDS",
     "MAX_TEXT",
     "extra_attributes",
+    "group_of",
     "grouped",
     "link_flags",
     "resource",
@@ -38,24 +40,30 @@ _I64 = 0x7FFFFFFFFFFFFFFF
 
 def sampled(batch: Batch) -> Tuple[int, int]:
     """How many traces and spans of `batch` an OTLP request will hold."""
+    if batch.native and hasattr(compiled(), "sampled"):  # TODO
+        return compiled().sampled(batch)  # type: ignore[no-any-return]
     sizes = [len(chunk.spans) for chunk in batch if chunk.trace.priority is None or chunk.trace.priority > 0]
     return len(sizes), sum(sizes)
+
+
+def group_of(service: Optional[str], integration: Optional[str], kind: str, process: Process) -> Optional[str]:
+    """The service that a span goes under; None: the application's."""
+    if service == process.service or (integration is not None and kind not in ("server", "consumer")):
+        return None
+    return service
 
 
 def grouped(batch: Batch, process: Process) -> Groups:
     """The sampled spans by service (None: the application's) and integration (None: made by hand)."""
     groups: Groups = {}
-    own = process.service
     for chunk in batch:
         priority = chunk.trace.priority
         if priority is not None and priority <= 0:
             continue
         for span in chunk.spans:
             service = span.service
-            if service is not None and (
-                service == own or (span.integration is not None and span.kind not in ("server", "consumer"))
-            ):
-                service = None
+            if service is not None:
+                service = group_of(service, span.integration, span.kind, process)
             scopes = groups.get(service)
             if scopes is None:
                 scopes = groups[service] = {}
@@ -87,7 +95,7 @@ def resource(process: Process, service: Optional[str]) -> Dict[str, Any]:
     if process.hostname:
         found["host.name"] = process.hostname
     found["process.pid"] = process.pid
-    found["process.runtime.name"] = platform.python_implementation().lower()
+    found["process.runtime.name"] = sys.implementation.name
     found["process.runtime.version"] = process.language_version
     found["telemetry.sdk.name"] = "gossamer"
     found["telemetry.sdk.language"] = "python"

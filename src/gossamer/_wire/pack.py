@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from struct import Struct
 
-__all__ = ["array_header", "map_header", "pack_str", "pack_uint", "utf8", "varint"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["array_header", "compiled", "map_header", "pack_double", "pack_str", "pack_uint", "utf8", "varint"]
 
 _pack16 = Struct(">BH").pack
 _pack32 = Struct(">BI").pack
 _pack64 = Struct(">BQ").pack
+pack_double = Struct(">Bd").pack
+"""A double of MessagePack, given its mark 0xCB and the number."""
 
 
 def utf8(value: str) -> bytes:
@@ -69,3 +75,10 @@ def array_header(size: int) -> bytes:
     if size < 16:
         return bytes((0x90 | size,))
     return _pack16(0xDC, size) if size < 0x10000 else _pack32(0xDD, size)
+
+
+def compiled() -> Any:
+    """The compiled encoders, where there are batches for them."""
+    from .._core import native  # type: ignore[attr-defined]
+
+    return native

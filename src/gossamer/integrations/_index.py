@@ -8,6 +8,12 @@ if TYPE_CHECKING:
 
 MODULES: Dict[str, Tuple[str, ...]] = {
     "concurrent.futures.thread": ("futures",),
+    "django.core.handlers.asgi": ("django",),
+    "django.core.handlers.base": ("django",),
+    "django.core.handlers.exception": ("django",),
+    "django.core.handlers.wsgi": ("django",),
+    "django.core.urlresolvers": ("django",),
+    "django.urls.resolvers": ("django",),
     "fastapi.applications": ("fastapi",),
     "fastapi.routing": ("fastapi",),
     "flask.app": ("flask",),
@@ -15,6 +21,7 @@ MODULES: Dict[str, Tuple[str, ...]] = {
     "httpx._client": ("httpx",),
     "jinja2": ("jinja2",),
     "logging": ("logging",),
+    "psycopg": ("psycopg",),
     "redis.asyncio.client": ("redis",),
     "redis.asyncio.cluster": ("redis",),
     "redis.client": ("redis",),

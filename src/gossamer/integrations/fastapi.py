@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gossamer.instrument import Call, Integration, Span, http_server
+from gossamer.instrument import Integration, Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,20 +18,20 @@ fastapi = Integration(
 )
 
 
-@fastapi.asgi("fastapi.applications:FastAPI.__call__", operation="fastapi.request")
+@fastapi.asgi("fastapi.applications:FastAPI.__call__", operation="fastapi.request", details=False)
 def request(span: Span, scope: Dict[str, Any]) -> None:
     """Nothing to add at the end: the routes have told their paths."""
 
 
-@fastapi.before("fastapi.routing:APIRoute.handle")
-@fastapi.before("starlette.routing:Route.handle")
-@fastapi.before("starlette.routing:WebSocketRoute.handle")
-@fastapi.before("starlette.routing:Mount.handle")
-def routed(call: Call) -> None:
+@fastapi.asgi("fastapi.routing:APIRoute.handle", route=True)
+@fastapi.asgi("starlette.routing:Route.handle", route=True)
+@fastapi.asgi("starlette.routing:WebSocketRoute.handle", route=True)
+@fastapi.asgi("starlette.routing:Mount.handle", route=True)
+def routed(scope: Dict[str, Any], route: Any) -> str:
     """A router chose this route or mount. Included routers know the whole path only in the context of the request."""
-    scope, route = call.argument(0, "scope"), call.instance
-    path = route.path
-    context = (scope.get("fastapi") or {}).get("effective_route_context")
-    if context is not None and context.original_route is route:
-        path = context.path_format
-    http_server.route(scope, route, path)
+    found = scope.get("fastapi")
+    if found:
+        context = found.get("effective_route_context")
+        if context is not None and context.original_route is route:
+            return context.path_format  # type: ignore[no-any-return]
+    return route.path  # type: ignore[no-any-return]

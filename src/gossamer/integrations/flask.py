@@ -18,7 +18,16 @@ flask = Integration(
 )
 
 
-@flask.wsgi("flask.app:Flask.wsgi_app", operation="flask.request")
+def ready(body: Any) -> bool:
+    """Whether the parts of the body are there: Werkzeug's iterator closes the response, which holds what it iterates."""
+    try:
+        parts = body._callbacks[-1].__self__.response
+    except (AttributeError, IndexError, TypeError):
+        return False
+    return parts.__class__ is list and len(parts) == 1 and parts[0].__class__ is bytes
+
+
+@flask.wsgi("flask.app:Flask.wsgi_app", operation="flask.request", ready=ready)
 def request(span: Span, environ: Dict[str, Any]) -> None:
     """The route that the request took, by the request object that Werkzeug leaves in the environment."""
     _routed(span, environ, environ.get("werkzeug.request"))

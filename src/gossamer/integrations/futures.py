@@ -5,7 +5,7 @@ Only the active span goes along; the program's own context variables stay where 
 
 from __future__ import annotations
 
-from gossamer.instrument import Call, Integration, active, set_active
+from gossamer.instrument import Integration, Site, active, set_active
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,11 +29,16 @@ def run(*args: Any, **kwargs: Any) -> Any:
         set_active(before)
 
 
-@futures.wrap("concurrent.futures.thread:ThreadPoolExecutor.submit")
-def submit(original: Callable[..., Any], call: Call) -> Any:
+@futures.wrap("concurrent.futures.thread:ThreadPoolExecutor.submit", build=True)
+def submit(site: Site) -> Callable[..., Any]:
     """Submit with the active span as the parent."""
-    parent = active()
-    # A pool of interpreters (Python 3.14) is a thread pool that pickles its functions.
-    if parent is None or not call.args or type(call.instance).__name__ == "InterpreterPoolExecutor":
-        return original(*call.args, **call.kwargs)
-    return original(run, parent, *call.args, **call.kwargs)
+    original = site.original
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        parent = active()
+        # A pool of interpreters (Python 3.14) is a thread pool that pickles its functions.
+        if parent is None or site.off or len(args) < 2 or args[0].__class__.__name__ == "InterpreterPoolExecutor":
+            return original(*args, **kwargs)
+        return original(args[0], run, parent, *args[1:], **kwargs)
+
+    return wrapper

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from gossamer.instrument import Call, Integration, SpanStart, active
+from gossamer.instrument import Call, Integration, active
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Optional
 
-    from gossamer.instrument import Span
+    from gossamer.instrument import Fields, Span
 
 jinja2 = Integration(
     "jinja2",
@@ -24,9 +24,9 @@ _RENDER = "jinja2.render"
 _NAME = "jinja2.template_name"
 
 
-def _start(operation: str, name: Any) -> SpanStart:
+def _start(operation: str, name: Any) -> Fields:
     name = name if isinstance(name, str) else "<memory>"
-    return SpanStart(operation, name, type="template", attributes={_NAME: name})
+    return operation, name, None, "template", "internal", {_NAME: name}, None
 
 
 # The package, not `jinja2.environment`: Jinja 2.9 to 2.11 exchange these methods when all of it is imported.
@@ -34,17 +34,17 @@ def _start(operation: str, name: Any) -> SpanStart:
 @jinja2.trace("jinja2:Template.render_async", ">=2.9")
 @jinja2.trace("jinja2:Template.generate", returns="iterator")
 @jinja2.trace("jinja2:Template.generate_async", ">=2.9")
-def render(call: Call) -> Optional[SpanStart]:
+def render(call: Call) -> Optional[Fields]:
     """A template as text, at once or in parts. In an asynchronous environment one way of it calls another."""
     start = _start(_RENDER, call.instance.name)
     outer: Any = active()
-    if outer is not None and getattr(outer, "name", None) == _RENDER and outer.resource == start.resource:
+    if outer is not None and getattr(outer, "name", None) == _RENDER and outer.resource == start[1]:
         return None
     return start
 
 
 @jinja2.trace("jinja2:Environment.compile")
-def compile(call: Call) -> SpanStart:
+def compile(call: Call) -> Fields:
     """The source of a template becomes code."""
     return _start("jinja2.compile", call.argument(1, "name") or call.argument(2, "filename"))
 
@@ -58,7 +58,7 @@ def loaded(call: Call, template: Any) -> None:
 
 
 @jinja2.trace("jinja2:Environment._load_template", after=loaded)
-def load(call: Call) -> Optional[SpanStart]:
+def load(call: Call) -> Optional[Fields]:
     """A template is looked for. One from the cache has no span, else an include in a loop had a thousand."""
     name = call.argument(0, "name")
     return None if _cached(call.instance, name) else _start("jinja2.load", name)

@@ -7,11 +7,11 @@ made for either work. They are plain values: a record may be pickled. What the p
 
 from __future__ import annotations
 
-from gossamer.instrument import Call, Integration, SpanContext, active
+from gossamer.instrument import Integration, Site, SpanContext, active
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Optional, Tuple
+    from typing import Any, Callable, Dict, Optional, Tuple
 
 logging = Integration(
     "logging",
@@ -20,30 +20,40 @@ logging = Integration(
     notes="Adds the ids of the trace to log records; makes no spans.",
 )
 
-# The span that wrote the last record, and what its records say: one that writes once mostly writes more.
-_last: Tuple[Any, Any, Optional[int], Dict[str, Any]] = (None, None, None, {})
 
-
-@logging.after("logging:Logger.makeRecord")
-def make_record(call: Call, record: Any) -> None:
+@logging.wrap("logging:Logger.makeRecord", build=True)
+def make_record(site: Site) -> Callable[..., Any]:
     """Add the ids to a record that was just made, by whatever factory."""
-    global _last
-    found = active()
-    settings = call.options.shared
-    if found is None:
-        priority = None
-    else:
-        priority = found.priority if found.__class__ is SpanContext else found.trace.priority  # type: ignore[union-attr]
-    span, configured, decided, facts = _last
-    if span is not found or configured is not settings or decided != priority or not facts:
-        facts = describe(found, settings, priority)
-        _last = (found, settings, priority, facts)
-    known = record.__dict__
-    if facts.keys().isdisjoint(known):
-        known.update(facts)
-    else:  # given as `extra`, or by a factory of the program
-        for name, value in facts.items():
-            known.setdefault(name, value)
+    original, settings = site.original, site.options.shared
+    # The span that wrote the last record, its priority then, and what records say: who writes once mostly writes more.
+    last: Tuple[Any, Optional[int], Dict[str, Any]] = (None, None, describe(None, settings, None))
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        nonlocal last
+        record = original(*args, **kwargs)
+        if site.off:
+            return record
+        try:
+            found: Any = active()
+            span, decided, facts = last
+            if found is None:
+                priority = None
+            else:
+                priority = found.priority if found.__class__ is SpanContext else found.trace.priority
+            if span is not found or decided != priority:
+                facts = describe(found, settings, priority)
+                last = (found, priority, facts)
+            known = record.__dict__
+            if facts.keys().isdisjoint(known):
+                known.update(facts)
+            else:  # given as `extra`, or by a factory of the program
+                for name, value in facts.items():
+                    known.setdefault(name, value)
+        except Exception as error:
+            site.failed(error)
+        return record
+
+    return wrapper
 
 
 def describe(found: Any, settings: Any, priority: Optional[int]) -> Dict[str, Any]:
@@ -51,8 +61,8 @@ def describe(found: Any, settings: Any, priority: Optional[int]) -> Dict[str, An
     if found is None:
         trace_id = span_id = decimal = "0"
     else:
-        number = found.trace_id if found.__class__ is SpanContext else found.trace.trace_id
-        trace_id, span_id, decimal = "%032x" % number, "%016x" % found.span_id, str(found.span_id)
+        trace = found if found.__class__ is SpanContext else found.trace
+        trace_id, span_id, decimal = trace.trace_id_hex, found.span_id_hex, str(found.span_id)
     service = "" if settings is None else settings.service
     return {
         "dd.trace_id": trace_id,

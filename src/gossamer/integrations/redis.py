@@ -8,6 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, Optional
 
+    from gossamer.instrument import Fields
+
 redis = Integration(
     "redis",
     packages={"redis": ">=2.6"},
@@ -22,6 +24,8 @@ redis = Integration(
 
 NAME = "redis.command"
 _FACTS = "_gossamer_facts"
+_MAX_NODES = 500
+_nodes: Dict[Any, Dict[str, Any]] = {}
 
 
 def server(client: Any) -> Dict[str, Any]:
@@ -33,14 +37,23 @@ def server(client: Any) -> Dict[str, Any]:
         host, port = known.get("host", "localhost"), known.get("port", 6379)
         if "path" in known or hasattr(pool, "service_name"):
             host, port = known.get("path"), None  # a unix socket, or a server that the sentinels name
-        facts = pool.__dict__[_FACTS] = db.connection("redis", str(known.get("db") or 0), host, port)
+        facts = db.connection("redis", str(known.get("db") or 0), host, port)
+        # What each span sets has its place already: a copy with room for it is cheaper than one that grows.
+        facts["db.operation.name"] = facts["db.query.text"] = ""
+        pool.__dict__[_FACTS] = facts
     return facts
 
 
 def cluster_node(client: Any) -> Dict[str, Any]:
     """A cluster is known by the node that it asks first."""
     node = getattr(getattr(client, "nodes_manager", None), "default_node", None)
-    return db.connection("redis", None, getattr(node, "host", None), getattr(node, "port", None))
+    place = getattr(node, "host", None), getattr(node, "port", None)
+    facts = _nodes.get(place)
+    if facts is None:
+        if len(_nodes) >= _MAX_NODES:
+            _nodes.clear()
+        facts = _nodes[place] = db.connection("redis", None, *place)
+    return facts
 
 
 @redis.trace("redis.client:StrictRedis.execute_command", "<3")
@@ -49,16 +62,20 @@ def cluster_node(client: Any) -> Dict[str, Any]:
 @redis.trace("redis.client:Pipeline.immediate_execute_command", ">=3")
 @redis.trace("redis.asyncio.client:Redis.execute_command", ">=4.2")
 @redis.trace("redis.asyncio.client:Pipeline.immediate_execute_command", ">=4.2")
-def command(call: Call) -> SpanStart:
+def command(call: Call) -> Optional[Fields]:
     """The span of one command."""
-    return db.command(NAME, call.args, server(call.instance), call.options.query_limit)
+    if not call.recording:
+        return None
+    return db.command_fields(NAME, call.args, server(call.instance), call.options.query_limit, "redis")
 
 
 @redis.trace("redis.cluster:RedisCluster.execute_command", ">=4.1")
 @redis.trace("redis.asyncio.cluster:RedisCluster.execute_command", ">=4.3")
-def cluster_command(call: Call) -> SpanStart:
+def cluster_command(call: Call) -> Optional[Fields]:
     """The span of one command to a cluster."""
-    return db.command(NAME, call.args, cluster_node(call.instance), call.options.query_limit)
+    if not call.recording:
+        return None
+    return db.command_fields(NAME, call.args, cluster_node(call.instance), call.options.query_limit, "redis")
 
 
 @redis.trace("redis.client:BasePipeline.execute", "<3")
@@ -67,7 +84,7 @@ def cluster_command(call: Call) -> SpanStart:
 def pipeline(call: Call) -> Optional[SpanStart]:
     """The span of all commands of a pipeline; an empty one sends nothing."""
     stack = call.instance.command_stack
-    if not stack:
+    if not stack or not call.recording:
         return None
     commands = [item[0] for item in stack]
     return db.pipeline(NAME, commands, server(call.instance), call.options.query_limit)
@@ -77,6 +94,8 @@ def pipeline(call: Call) -> Optional[SpanStart]:
 @redis.trace("redis.asyncio.cluster:ClusterPipeline.execute", ">=4.3.2")
 def cluster_pipeline(call: Call) -> Optional[SpanStart]:
     """The same for a pipeline over the nodes of a cluster."""
+    if not call.recording:
+        return None
     pipe = call.instance
     strategy = getattr(pipe, "_execution_strategy", None)
     if strategy is not None:  # since 6.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gossamer.instrument import Call, Integration, Span, http_server
+from gossamer.instrument import Integration, Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ starlette = Integration(
 )
 
 
-@starlette.asgi("starlette.applications:Starlette.__call__", operation="starlette.request")
+@starlette.asgi("starlette.applications:Starlette.__call__", operation="starlette.request", details=False)
 def request(span: Span, scope: Dict[str, Any]) -> None:
     """Nothing to add at the end: the routes have told their paths."""
 
 
-@starlette.before("starlette.routing:Route.handle")
-@starlette.before("starlette.routing:WebSocketRoute.handle")
-@starlette.before("starlette.routing:Mount.handle")
-def routed(call: Call) -> None:
+@starlette.asgi("starlette.routing:Route.handle", route=True)
+@starlette.asgi("starlette.routing:WebSocketRoute.handle", route=True)
+@starlette.asgi("starlette.routing:Mount.handle", route=True)
+def routed(scope: Dict[str, Any], route: Any) -> str:
     """A router chose this route or mount."""
-    http_server.route(call.argument(0, "scope"), call.instance, call.instance.path)
+    return route.path  # type: ignore[no-any-return]

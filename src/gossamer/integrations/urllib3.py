@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from gossamer.instrument import Call, Integration, SpanStart, http_client
+from http.client import HTTPConnection
+
+from gossamer.instrument import Call, Integration, deferred, http_client
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from gossamer.instrument import Fields
 
 urllib3 = Integration(
     "urllib3",
@@ -21,22 +25,30 @@ urllib3 = Integration(
 
 def answered(call: Call, response: Any) -> None:
     """Status and headers of the answer."""
+    deferred.settle(call.span)
     http_client.response(call, response.status, response.headers)
 
 
-@urllib3.trace("urllib3.connectionpool:HTTPConnectionPool.urlopen", after=answered)
-def urlopen(call: Call) -> SpanStart:
+def failed(call: Call, error: BaseException) -> None:
+    """Nothing is to be written any more."""
+    deferred.settle(call.span)
+
+
+@urllib3.trace("urllib3.connectionpool:HTTPConnectionPool.urlopen", after=answered, failed=failed)
+def urlopen(call: Call) -> Fields:
     """The span of a request, which goes out with headers of its own: those given belong to the caller."""
     pool = call.instance
     url = call.argument(1, "url")
     if url[:1] == "/":
-        host = pool.host
+        host, port = pool.host, pool.port
         if ":" in host and host[:1] != "[":
             host = "[%s]" % host
-        url = "%s://%s%s%s" % (pool.scheme, host, ":%d" % pool.port if pool.port else "", url)
+        url = pool.scheme + "://" + host + (":%d" % port if port else "") + url
     headers = call.argument(3, "headers")
     if headers is None:
         headers = pool.headers
-    headers = {} if headers is None else headers.copy() if hasattr(headers, "copy") else dict(headers)
-    call.replace(3, "headers", headers)
-    return http_client.request(call, "urllib3.request", call.argument(0, "method"), url, headers)
+    carrier = deferred.LATER
+    if not deferred.possible() or getattr(pool.ConnectionCls, "endheaders", None) is not HTTPConnection.endheaders:
+        headers = carrier = {} if headers is None else headers.copy() if hasattr(headers, "copy") else dict(headers)
+        call.replace(3, "headers", headers)
+    return http_client.request_fields(call, "urllib3.request", call.argument(0, "method"), url, headers, carrier)

@@ -44,26 +44,47 @@ _KEYS.update(dict.fromkeys(_TWO_KEYS.split(), 2))
 _KEYS.update(dict.fromkeys(_ALL_KEYS.split(), _ALL))
 _KEYS.update(dict.fromkeys(_PAIRS.split(), _PAIR))
 
-# Command names as they are passed -> (in capitals, how many keys follow). Programs choose few, but may choose any.
-_names: Dict[Any, Tuple[str, int]] = {}
+# Command names as they are passed -> (in capitals, how many keys follow, the first word). Programs choose few, but may
+# choose any.
+_names: Dict[Any, Tuple[str, int, str]] = {}
 _MAX_NAMES = 1000
 
 
 def shown_command(args: Any) -> Tuple[str, str]:
     """(the name of a command, the command as a span may show it)."""
+    return take_apart(args)[:2]
+
+
+def take_apart(args: Any) -> Tuple[str, str, str]:
+    """(the name of a command, the command as a span may show it, the first word of the name)."""
     if not args:
-        return "", ""
+        return "", "", ""
     name = args[0]
     try:
-        known = _names.get(name)
-    except TypeError:  # not hashable: a memoryview, say
-        known = None
-    operation, keys = known or _learn(name)
+        operation, keys, word = _names[name]
+    except (KeyError, TypeError):  # not seen yet, or not hashable: a memoryview, say
+        operation, keys, word = _learn(name)
     count = len(args)
-    if count == 1:
-        return operation, operation
     if count == 2:
-        return operation, "%s %s" % (operation, _key(args[1]) if keys else "?")
+        if not keys:
+            return operation, operation + " ?", word
+        key = args[1]
+        return operation, operation + " " + (key if key.__class__ is str and len(key) <= MAX_KEY else _text(key)), word
+    if count == 1:
+        return operation, operation, word
+    if keys > 0 and count <= MAX_ARGUMENTS:
+        return operation, _keys_first(operation, args, keys, count), word
+    return operation, _long(operation, args, keys, count), word
+
+
+def _keys_first(operation: str, args: Any, keys: int, count: int) -> str:
+    shown = operation + " " + _key(args[1])
+    if keys > 1:
+        shown += " " + _key(args[2])
+    return shown + " ?" * (count - 1 - keys)
+
+
+def _long(operation: str, args: Any, keys: int, count: int) -> str:
     parts: List[str] = [operation]
     if keys == _ALL:
         parts += [_key(key) for key in args[1 : MAX_ARGUMENTS + 1]]
@@ -75,14 +96,16 @@ def shown_command(args: Any) -> Tuple[str, str]:
         parts += ["?"] * (min(count, MAX_ARGUMENTS + 1) - 1 - keys)
     if count > MAX_ARGUMENTS + 1:
         parts.append("...")
-    return operation, " ".join(parts)
+    return " ".join(parts)
 
 
-def _learn(name: Any) -> Tuple[str, int]:
+def _learn(name: Any) -> Tuple[str, int, str]:
     shown = _text(name).upper()
     # "CONFIG GET" comes as one argument; which name a subcommand has is no secret, what stands behind is not looked at.
     operation = shown if shown.replace(".", "").replace("_", "").replace(" ", "").isalnum() else shown.partition(" ")[0]
-    found = operation[:40], _KEYS.get(operation, _NO_KEY)
+    keys = _KEYS.get(operation, _NO_KEY)
+    operation = operation[:40]
+    found = operation, keys, operation.partition(" ")[0]
     if len(_names) >= _MAX_NAMES:
         _names.clear()
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..._core.values import text
 from ..declare import SpanStart
-from .commands import shown_command
+from .commands import take_apart
 from .sql import normalize
 
 TYPE_CHECKING = False
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any, Dict, Iterable, List, Optional
 
     from ..._core.values import Value
+    from ..declare import Fields
 
 LAYER = "db"
 """A call inside an open span of this layer gets none of its own: SQLAlchemy over psycopg is one span."""
@@ -55,12 +56,17 @@ def query(name: str, statement: object, facts: Dict[str, Value], limit: int = 50
         facts: of the `connection`.
         limit: longest text, in characters.
     """
+    return SpanStart.of(query_fields(name, statement, facts, limit, type))
+
+
+def query_fields(name: str, statement: object, facts: Dict[str, Value], limit: int = 5000, type: str = "sql") -> Fields:
+    """The same as a tuple, which is cheaper."""
     attributes = facts.copy()
     shown, operation = normalize(statement, facts["db.system.name"], limit)
     attributes["db.query.text"] = shown
     if operation:
         attributes["db.operation.name"] = operation
-    return SpanStart(name, shown, "client", type, None, attributes)
+    return name, shown, None, type, "client", attributes, None
 
 
 def command(name: str, args: Any, facts: Dict[str, Value], limit: int = 1000, type: str = "redis") -> SpanStart:
@@ -68,12 +74,16 @@ def command(name: str, args: Any, facts: Dict[str, Value], limit: int = 1000, ty
 
     The resource is the name's first word: Datadog's users know CONFIG, not CONFIG GET.
     """
+    return SpanStart.of(command_fields(name, args, facts, limit, type))
+
+
+def command_fields(name: str, args: Any, facts: Dict[str, Value], limit: int = 1000, type: str = "redis") -> Fields:
+    """The same as a tuple, which is cheaper."""
     attributes = facts.copy()
-    operation, shown = shown_command(args)
+    operation, shown, word = take_apart(args)
     attributes["db.operation.name"] = operation
     attributes["db.query.text"] = shown if len(shown) <= limit else shown[:limit]
-    resource = operation if " " not in operation else operation.partition(" ")[0]
-    return SpanStart(name, resource, "client", type, None, attributes)
+    return name, word, None, type, "client", attributes, None
 
 
 def pipeline(
@@ -88,8 +98,8 @@ def pipeline(
         count += 1
         if count > MAX_NAMED:
             continue
-        operation, shown = shown_command(args)
-        names.append(operation.partition(" ")[0])
+        _, shown, word = take_apart(args)
+        names.append(word)
         if size < limit:
             texts.append(shown)
             size += len(shown) + 1

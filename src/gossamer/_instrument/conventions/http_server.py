@@ -1,7 +1,7 @@
 """A request that a web server received, as a span: OpenTelemetry's semantic conventions for HTTP servers.
 
 Every request of a traced application comes through here, so a header is looked up only if something reads it, and what
-is the same for all requests is worked out once, by `WebServer`.
+many requests share is worked out once: their attributes begin as the copy of a template.
 
 Source: https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-server
 """
@@ -11,15 +11,15 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
-from ..._core import ACTIVE, SpanContext, active, current_span
+from ..._core import ACTIVE, SpanContext, current_span
 from ..._core.errors import describe
 from ..._core.values import text
-from ..._trace.propagation import FIELDS, environ_getter
+from ..._trace.propagation import FIELDS, environ_getter, environ_key
 from .query import Redactor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Mapping, Optional, Tuple
+    from typing import Any, Dict, Mapping, Optional, Set, Tuple
 
     from ..._core import Span
     from ..._core.pure import Parent
@@ -42,11 +42,16 @@ _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _plain_path = re.compile(r"[A-Za-z0-9/._~!$&'()*+,;=:@-]*").fullmatch
 _PATH_SAFE = "/!$&'()*+,;=:@"
 _BASIC = frozenset(("host", "user-agent"))
-_CARRIERS = frozenset("HTTP_" + field.upper().replace("-", "_") for field in FIELDS)
 
-# Host headers, parsed. Clients choose them, so there is an end to it.
-_hosts: Dict[str, Tuple[str, Optional[int]]] = {}
-_MAX_HOSTS = 256
+# Paths that need no quoting, and the codes of status lines. Others choose them, so there is an end to it.
+_plain_paths: Set[str] = set()
+_statuses: Dict[Any, int] = {}
+_MAX_PATHS = 1024
+_MAX_PATH = 200
+_MAX_STATUSES = 256
+_MAX_STATUS = 100
+_MAX_TEMPLATES = 256
+_MAX_HOST = 255
 
 
 class WebServer:
@@ -78,109 +83,133 @@ class WebServer:
         self.attributes = attributes
         self.error_statuses = getattr(settings, "http_server_error_statuses", ERROR_STATUSES)
         self.query = bool(getattr(settings, "http_server_query_string", True))
-        self.redact = Redactor(getattr(settings, "query_string_obfuscation", None))
+        self.redact = Redactor(getattr(settings, "query_string_obfuscation", None)).redact
         tags: Mapping[str, str] = getattr(settings, "header_tags", None) or {}
         self.header_tags = dict(tags)
-        self._request_headers = [
-            ("HTTP_" + name.upper().replace("-", "_"), tag or "http.request.header." + name)
-            for name, tag in tags.items()
+        self._environ_headers = [
+            (environ_key(name), tag or "http.request.header." + name) for name, tag in tags.items()
         ]
-        # The only headers of an ASGI scope that are decoded, under the names they are looked up by.
+        # Where none of these is, there is no context to extract.
+        leads = self.propagation.leads
+        self._environ_leads = tuple(environ_key(name) for name in leads)
+        self._scope_leads = frozenset(leads)
+        # The headers of an ASGI scope that something reads, under the names they are looked up by.
         self._wanted: Dict[bytes, str] = {
             name.encode("latin-1", "replace"): name for name in (*FIELDS, *_BASIC, *self.header_tags)
         }
+        self._templates: Dict[Tuple[Any, ...], Dict[str, Value]] = {}
 
     # -- the beginning --------------------------------------------------------------------------------------------
 
-    def from_environ(self, environ: Dict[str, Any]) -> Span:
-        """The begun, inactive span of a request to a WSGI application."""
+    def from_environ(self, environ: Dict[str, Any], outer: Parent) -> Span:
+        """The begun, inactive span of a request to a WSGI application; `outer` was active before it."""
         get = environ.get
         method = get("REQUEST_METHOD", "GET")
         scheme = get("wsgi.url_scheme", "http")
         host = get("HTTP_HOST")
         if host is None:
             host = "%s:%s" % (get("SERVER_NAME", ""), get("SERVER_PORT", ""))
-        attributes = self._start(method, scheme, environ_path(environ), host, get("QUERY_STRING"))
+        protocol = get("SERVER_PROTOCOL")
+        template = self._templates.get((method, scheme, host, protocol))
+        if template is None:
+            template = self._template((method, scheme, host, protocol), host, protocol and protocol[5:])
+        attributes = template.copy()
+        path = get("SCRIPT_NAME", "") + get("PATH_INFO", "")
+        attributes["url.path"] = path if path in _plain_paths else quoted_path(path)
+        query = get("QUERY_STRING")
+        if query and self.query:
+            attributes["url.query"] = self.redact(query)
         agent = get("HTTP_USER_AGENT")
         if agent:
             attributes["user_agent.original"] = agent if len(agent) <= MAX_HEADER else agent[:MAX_HEADER]
         client = get("REMOTE_ADDR")
         if client and client.__class__ is str:
             attributes["client.address"] = client
-        protocol = get("SERVER_PROTOCOL")
-        if protocol:
-            attributes["network.protocol.version"] = protocol[5:]
-        for key, tag in self._request_headers:
-            value = get(key)
-            if value is not None:
-                attributes[tag] = text(value, MAX_HEADER)
-        carried = not environ.keys().isdisjoint(_CARRIERS)
-        return self._begin(attributes, self.propagation.extract_from(environ_getter(environ)) if carried else None)
+        if self._environ_headers:
+            for key, tag in self._environ_headers:
+                value = get(key)
+                if value is not None:
+                    attributes[tag] = text(value, MAX_HEADER)
+        for key in self._environ_leads:
+            if key in environ:
+                return self._continue(attributes, self.propagation.extract_from(environ_getter(environ)), outer)
+        parent: Parent = None if outer is None or not outer.live else ACTIVE
+        return self.recorder.start(
+            self.name, None, self.service, "web", "server", attributes, self.integration, LAYER, parent, False
+        )
 
-    def from_scope(self, scope: Mapping[str, Any]) -> Span:
-        """The begun, inactive span of an HTTP request or a websocket to an ASGI application."""
-        headers, carried = self._headers(scope)
+    def from_scope(self, scope: Mapping[str, Any], outer: Parent) -> Span:
+        """The begun, inactive span of an HTTP request or a websocket to an ASGI application; `outer` as above."""
+        wanted = self._wanted
+        headers: Dict[str, bytes] = {}
+        for name, value in scope["headers"]:
+            if name in wanted:
+                key = wanted[name]
+                headers[key] = value if key not in headers else headers[key] + b"," + value
         get = scope.get
-        scheme = get("scheme") or ("http" if scope["type"] == "http" else "ws")
-        host = headers.get("host")
+        host: Any = headers.get("host")
         if host is None:
             server = get("server")
             host = "%s:%s" % (server[0], server[1] or "") if server and server[0] else ""
+        method = get("method", "GET")
+        scheme = get("scheme") or ("http" if scope["type"] == "http" else "ws")
+        version = get("http_version")
+        template = self._templates.get((method, scheme, host, version))
+        if template is None:
+            shown = host if host.__class__ is str else host.decode("latin-1")
+            template = self._template((method, scheme, host, version), shown, version)
+        attributes = template.copy()
+        path = scope["path"]
+        attributes["url.path"] = path if path in _plain_paths else scope_path(scope)
         query = get("query_string")
-        attributes = self._start(
-            get("method", "GET"), scheme, scope_path(scope), host, query.decode("latin-1") if query else None
-        )
+        if query and self.query:
+            attributes["url.query"] = self.redact(query.decode("latin-1"))
         agent = headers.get("user-agent")
         if agent:
-            attributes["user_agent.original"] = agent if len(agent) <= MAX_HEADER else agent[:MAX_HEADER]
+            attributes["user_agent.original"] = agent[:MAX_HEADER].decode("latin-1")
         client = get("client")
         if client and client[0].__class__ is str:
             attributes["client.address"] = client[0]
-        version = get("http_version")
-        if version:
-            attributes["network.protocol.version"] = version
         if self.header_tags:
             for name, tag in self.header_tags.items():
                 if name in headers:
-                    attributes[tag or "http.request.header." + name] = text(headers[name], MAX_HEADER)
-        return self._begin(attributes, self.propagation.extract_from(headers.get) if carried else None)
+                    attributes[tag or "http.request.header." + name] = headers[name][:MAX_HEADER].decode("latin-1")
+        if not self._scope_leads.isdisjoint(headers):
+            found = {name: value.decode("latin-1") for name, value in headers.items()}
+            return self._continue(attributes, self.propagation.extract_from(found.get), outer)
+        parent: Parent = None if outer is None or not outer.live else ACTIVE
+        return self.recorder.start(
+            self.name, None, self.service, "web", "server", attributes, self.integration, LAYER, parent, False
+        )
 
-    def _headers(self, scope: Mapping[str, Any]) -> Tuple[Dict[str, str], bool]:
-        """The headers that something reads, and whether one that carries a context may be among them."""
-        found: Dict[str, str] = {}
-        known = self._wanted.get
-        carried = False
-        for name, value in scope["headers"]:
-            key = known(name)
-            if key is not None:
-                value = value.decode("latin-1")
-                found[key] = value if key not in found else found[key] + "," + value
-                carried = carried or key not in _BASIC
-        return found, carried
-
-    def _start(self, method: str, scheme: str, path: str, host: str, query: Optional[str]) -> Dict[str, Value]:
-        attributes: Dict[str, Value] = {"http.request.method": method, "url.scheme": scheme, "url.path": path}
-        if self.attributes:
-            attributes.update(self.attributes)
+    def _template(self, key: Tuple[Any, ...], host: str, version: Optional[str]) -> Dict[str, Value]:
+        """The attributes that a request shares with many others; kept under `key`, which begins with the method."""
+        method, scheme = key[:2]
+        attributes: Dict[str, Value] = {"http.request.method": method, "url.scheme": scheme, "url.path": ""}
         if method not in METHODS:
             # Clients may send anything as a method; one name for all of it keeps the resources few.
             attributes["http.request.method"] = "_OTHER"
             attributes["http.request.method_original"] = text(method, 64)
-        if query and self.query:
-            attributes["url.query"] = self.redact(query)
+        if self.attributes:
+            attributes.update(self.attributes)
+        if version:
+            attributes["network.protocol.version"] = version
         if host:
-            address = _hosts.get(host)
-            if address is None:
-                address = host_and_port(host)
-            attributes["server.address"] = address[0]
-            if address[1] is not None and address[1] != _PORTS.get(scheme):
-                attributes["server.port"] = address[1]
+            address, port = host_and_port(host)
+            attributes["server.address"] = address
+            if port is not None and port != _PORTS.get(scheme):
+                attributes["server.port"] = port
+        if method in METHODS and len(host) <= _MAX_HOST:
+            if len(self._templates) >= _MAX_TEMPLATES:
+                self._templates.clear()
+            self._templates[key] = attributes
         return attributes
 
-    def _begin(self, attributes: Dict[str, Value], context: Optional[SpanContext]) -> Span:
+    def _continue(self, attributes: Dict[str, Value], context: Optional[SpanContext], outer: Parent) -> Span:
+        """The span of a request that came with a context, or with headers that hold none."""
         parent: Parent = context
         if context is None or not context.trace_id:
-            parent = local_parent()
+            parent = None if outer is None or not outer.live else ACTIVE
         span = self.recorder.start(
             self.name, None, self.service, "web", "server", attributes, self.integration, LAYER, parent, False
         )
@@ -214,11 +243,10 @@ class WebServer:
 
     def finish(self, span: Span, end_time: Optional[int] = None) -> None:
         """Give the span its resource, unless it has one, and end it."""
-        if span.duration is not None:
-            return
-        if span.resource is None:
-            span.resource = resource(span.attributes)
-        span.finish(end_time)
+        if span.duration is None:
+            if span.resource is None:
+                span.resource = resource(span.attributes)
+            span.finish(end_time)
 
 
 def resource(attributes: Mapping[str, Value]) -> str:
@@ -229,7 +257,21 @@ def resource(attributes: Mapping[str, Value]) -> str:
         method = "HTTP"
     if "http.upgraded" in attributes:
         method = "websocket"
-    return "%s %s" % (method, get("http.route") or get("http.response.status_code", ""))
+    return f"{method} {get('http.route') or get('http.response.status_code', '')}"
+
+
+def status_code(status: Any) -> int:
+    """The number that a WSGI status line begins with.
+
+    Raises:
+        TypeError, ValueError: it does not.
+    """
+    code = _statuses.get(status)
+    if code is None:
+        code = int(status[:3])
+        if len(_statuses) < _MAX_STATUSES and len(status) <= _MAX_STATUS:
+            _statuses[status] = code
+    return code
 
 
 def current_request() -> Optional[Span]:
@@ -266,15 +308,6 @@ def route(scope: Any, teller: object, path: str) -> None:
         span.attributes["http.route"] = found
 
 
-def local_parent() -> Parent:
-    """The open span under which the application was called in this process, as by a test client.
-
-    A finished one is no parent: servers keep the context of an earlier request in the callbacks of its connection.
-    """
-    found = active()
-    return ACTIVE if found is None or found.live else None
-
-
 def fail_once(span: Span, error: BaseException) -> None:
     """Mark the request as failed, unless a hook nearer to the fault has told of the same exception."""
     if span.error and span.events:
@@ -289,21 +322,35 @@ def fail_once(span: Span, error: BaseException) -> None:
 
 def environ_path(environ: Mapping[str, Any]) -> str:
     """The path of a WSGI request as it stands in the URL."""
-    path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-    if _plain_path(path):
-        return path
-    return quote(path.encode("latin-1", "replace"), _PATH_SAFE)  # WSGI has bytes there, as latin-1
+    return quoted_path(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
+
+
+def quoted_path(path: str) -> str:
+    """A path of WSGI, which has its bytes as latin-1, as it stands in the URL."""
+    return path if _is_plain(path) else quote(path.encode("latin-1", "replace"), _PATH_SAFE)
 
 
 def scope_path(scope: Mapping[str, Any]) -> str:
     """The path of an ASGI request as it stands in the URL."""
     path: str = scope["path"]
-    if _plain_path(path):
+    if _is_plain(path):
         return path
     raw: Optional[bytes] = scope.get("raw_path")
     if raw:
         return raw.partition(b"?")[0].decode("latin-1")
     return quote(path, _PATH_SAFE, errors="replace")
+
+
+def _is_plain(path: str) -> bool:
+    if path in _plain_paths:
+        return True
+    if not _plain_path(path):
+        return False
+    if len(path) <= _MAX_PATH:
+        if len(_plain_paths) >= _MAX_PATHS:
+            _plain_paths.clear()
+        _plain_paths.add(path)
+    return True
 
 
 def host_and_port(host: str) -> Tuple[str, Optional[int]]:
@@ -313,8 +360,4 @@ def host_and_port(host: str) -> Tuple[str, Optional[int]]:
         address, port = host[:255], ""
     if address[:1] == "[":
         address = address[1:].rstrip("]")
-    found = address, int(port) if port.isdigit() and len(port) <= 5 else None
-    if len(_hosts) >= _MAX_HOSTS:
-        _hosts.clear()
-    _hosts[host] = found
-    return found
+    return address, int(port) if port.isdigit() and len(port) <= 5 else None

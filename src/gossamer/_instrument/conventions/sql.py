@@ -62,7 +62,18 @@ _LIST = re.compile(r"\bIN ?\( ?{0}(?: ?, ?{0})+ ?\)".format(_MEMBER), re.IGNOREC
 _BLANKS = re.compile(" {2,}")
 _WORD = re.compile(r"\W*(\w+)")
 
-_cache: Dict[Tuple[str, Any], Tuple[str, str]] = {}
+_MAX_SYSTEMS = 50
+_caches: Dict[Any, Dict[str, Tuple[str, str]]] = {}
+
+
+def known(system: Any) -> Dict[str, Tuple[str, str]]:
+    """The statements that `normalize` remembers for a database system, with its answers. Only to be read."""
+    cache = _caches.get(system)
+    if cache is None:
+        if len(_caches) >= _MAX_SYSTEMS:
+            _caches.clear()
+        cache = _caches[system] = {}
+    return cache
 
 
 def normalize(statement: object, system: Any, limit: int = 5000) -> Tuple[str, str]:
@@ -73,14 +84,14 @@ def normalize(statement: object, system: Any, limit: int = 5000) -> Tuple[str, s
     """
     if statement.__class__ is not str:
         statement = text(statement, MAX_STATEMENT)
-    key = (statement, system)
-    found = _cache.get(key)
+    cache = known(system)
+    found = cache.get(statement)
     if found is None:
         found = _normalize(statement, system)
         if len(statement) <= MAX_CACHED:
-            if len(_cache) >= _CACHE_SIZE:
-                _cache.clear()
-            _cache[key] = found
+            if len(cache) >= _CACHE_SIZE:
+                cache.clear()
+            cache[statement] = found
     return found if len(found[0]) <= limit else (found[0][:limit], found[1])
 
 

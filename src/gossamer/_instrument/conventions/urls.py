@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 
-from .query import Redactor
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Optional, Tuple
+    from typing import Dict, Optional, Tuple
 
     Host = Tuple[str, str, Optional[int]]
 
@@ -19,39 +17,35 @@ _MAX_HOSTS = 512
 _URL = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.\-]*):)?//([^/?#\\]*)([^?#]*)(?:\?([^#]*))?")
 _PATH = re.compile(r"([^?#]*)(?:\?([^#]*))?")
 
-_hosts: Dict[Tuple[str, str], Host] = {}
-_redactors: Dict[Optional[str], Redactor] = {}
-
-
-def shown_query(query: str, settings: Any) -> str:
-    """`?query` as a span may show it, or nothing; `settings` are the tracer's, or None."""
-    if settings is None:
-        expression = None
-    elif settings.http_client_query_string:
-        expression = settings.query_string_obfuscation
-    else:
-        return ""
-    redact = _redactors.get(expression)
-    if redact is None:
-        redact = _redactors[expression] = Redactor(expression)
-    return "?" + redact(query)
+# What stands before the path of a URL -> its origin, host and port. Programs may call anybody, so there is an end to it.
+_hosts: Dict[str, Host] = {}
 
 
 def split(url: str) -> Tuple[Host, str, Optional[str]]:
     """((origin, host, port), path, query) of an absolute URL; of others the host is empty."""
     if len(url) > MAX_URL:
         url = url[:MAX_URL]
+    # Mostly the host is known: then there is nothing to search but the ends of the parts.
+    slash = url.find("/", 8)
+    if slash > 0:
+        known = _hosts.get(url[:slash])
+        if known is not None:
+            rest = url[slash:]
+            if "#" in rest:
+                rest = rest.partition("#")[0]
+            path, mark, query = rest.partition("?")
+            return known, path, query if mark else None
     match = _URL.match(url)
     if match is None:
         path, query = _PATH.match(url).groups()  # type: ignore[union-attr]
         return ("", "", None), path, query
     scheme, authority, path, query = match.groups()
-    key = (scheme or "http", authority)
-    return _hosts.get(key) or _host(key), path, query
+    key = url[: match.end(2)]
+    return _hosts.get(key) or _host(key, (scheme or "http").lower(), authority), path, query
 
 
-def _host(key: Tuple[str, str]) -> Host:
-    scheme, authority = key[0].lower(), key[1].rpartition("@")[2]
+def _host(key: str, scheme: str, authority: str) -> Host:
+    authority = authority.rpartition("@")[2]
     name, _, digits = authority.rpartition(":")
     if not name or not (digits.isdigit() or not digits):
         name, digits = authority, ""

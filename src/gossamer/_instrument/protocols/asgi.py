@@ -5,8 +5,10 @@ becomes late children. An answer that is an error waits for the application's en
 and raise the exception then. The span of a websocket ends with the application's call.
 
 A hook `@library.asgi(target, operation="starlette.request")` names the operation; its handler is called as
-`handler(span, scope)` when the request ends. Routes are told by
-`http_server.route`, as the request goes down to its endpoint.
+`handler(span, scope)` when the request ends, unless the hook says `details=False`. Routes are told by
+`http_server.route`, as the request goes down to its endpoint: a hook `@library.asgi(target, route=True)` is for the
+method by which a router hands on a request, and its handler answers, as `handler(scope, route)`, the part of the
+template that this route stands for.
 
 Source: https://asgi.readthedocs.io/en/latest/specs/www.html
 """
@@ -15,9 +17,9 @@ from __future__ import annotations
 
 from time import time_ns
 
-from ..._core import set_active
+from ..._core import active, set_active
 from ..._trace.decorate import CO_COROUTINE, function_flags
-from ..conventions.http_server import KEY, WebServer
+from ..conventions.http_server import KEY, WebServer, route
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,8 +67,7 @@ class Requests:
             outer = scope.get(KEY)
             if outer is not None and outer.duration is None:
                 return None
-            span = self.server.from_scope(scope)
-            scope[KEY] = span
+            span = scope[KEY] = self.server.from_scope(scope, active())
             return made(self, span, scope)  # type: ignore[no-any-return]
         except Exception as error:
             self.report(error)
@@ -107,35 +108,37 @@ class Exchange:
         if span.duration is None:
             if error is not None:
                 self.requests.server.failed(span, error)
-            self.requests.end(self, self.ended)
+            self.requests.end(self, self.ended or None)
         set_active(self.before)
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass on a message of the application: what the server's `send` answers, except for the last message."""
         kind = message["type"]
-        if kind == "http.response.start":
+        if kind == "http.response.body":
+            if not message.get("more_body"):
+                return self._send_last(message)
+        elif kind == "http.response.start":
             try:
                 self.start(message)
             except Exception as error:
                 self.requests.report(error)
-        elif kind == "http.response.body" and not message.get("more_body"):
-            return self._send_last(message)
         return self._send(message)
 
     def start(self, message: Message) -> None:
         """Note the status and the headers of the answer."""
         server = self.requests.server
-        server.answered(self.span, int(message["status"]))
+        status = message["status"]
+        server.answered(self.span, status if status.__class__ is int else int(status))
         if server.header_tags:
             server.response_headers(self.span, message.get("headers", ()))
 
     async def _send_last(self, message: Message) -> None:
         await self._send(message)
         if self.ended is None:
-            self.ended = time_ns()
             span = self.span
+            self.ended = time_ns() if span.error else 0
             if not span.error and span.duration is None:
-                inside = set_active(span)
+                inside = set_active(None if self.requests.details is None else span)
                 self.requests.end(self)
                 # The parent of what comes late: the request, not what happened to be the last finished span in it.
                 set_active(inside if inside is not None and inside.live else span)
@@ -241,17 +244,35 @@ def single(application: Any) -> Application:
     return run
 
 
+def tells_route(site: Site) -> Callable[..., Any]:
+    """The wrapper of a method by which a router hands a request on."""
+    original, template, failed = site.original, site.hook.handler, site.failed
+
+    async def handle(self: Any, scope: Scope, receive: Receive, send: Send) -> Any:
+        if not site.off:
+            try:
+                route(scope, self, template(scope, self))
+            except Exception as error:
+                failed(error)
+        return await original(self, scope, receive, send)
+
+    return handle
+
+
 def build(site: Site) -> Callable[..., Any]:
     """The wrapper of an `asgi` hook."""
-    integration = site.hook.integration
+    integration, extra = site.hook.integration, site.hook.extra
+    if extra.get("route"):
+        return tells_route(site)
     server = WebServer(
         site.tracer,
-        site.hook.extra.get("operation") or integration.name + ".request",
+        extra.get("operation") or integration.name + ".request",
         integration.name,
         site.service,
         site.settings.shared,
     )
-    requests, original = Requests(server, site.hook.handler, site.failed), site.original
+    details = site.hook.handler if extra.get("details", True) else None
+    requests, original = Requests(server, details, site.failed), site.original
 
     async def method(self: Any, scope: Scope, receive: Receive, send: Send) -> Any:
         exchange = None if site.off else requests.begin(scope)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from ..._trace.decorate import CO_COROUTINE, function_flags
 from ..declare import Call
-from .dbapi_driver import Driver
+from .dbapi_driver import Driver, Facts
 from .dbapi_factory import with_factory
 from .dbapi_proxy import FACTS
 
@@ -34,17 +34,18 @@ def build(site: Site) -> Callable[..., Any]:
     while hasattr(original, _MARK):  # under a second name, taken from the module that we had wrapped before
         original = original.__wrapped__
 
-    def facts_of(args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+    def facts_of(args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Optional[Facts]:
         if site.off:
             return None
         try:
             instance, rest = (args[0], args[1:]) if site.bound else (None, args)
-            return handler(Call(instance, rest, kwargs, site.options))  # type: ignore[no-any-return]
+            common = handler(Call(instance, rest, kwargs, site.options))
+            return None if common is None else Facts(common)
         except Exception as error:
             site.failed(error)
             return None
 
-    def traced(connection: Any, facts: Dict[str, Any]) -> Any:
+    def traced(connection: Any, facts: Facts) -> Any:
         try:
             if hasattr(type(connection), FACTS):
                 if getattr(connection, FACTS) is None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ..._core import SpanContext, active
 from ..._trace.decorate import CO_COROUTINE, function_flags
-from ..conventions import db
-from ..declare import SpanStart
-from ..wrap import begin_span, dress, inside_layer
+from ..conventions.sql import known, normalize
+from ..wrap import dress, inside_layer
 from .dbapi_proxy import FACTS, proxy
 
 TYPE_CHECKING = False
@@ -21,6 +21,28 @@ STATEMENTS = ("execute", "executemany", "executescript", "callproc")
 TRANSACTIONS = ("commit", "rollback")
 MAX_CLASSES = 500
 """So many are remembered: a program may make a class for each call."""
+
+
+_STATEMENT_NAMES = ("query", "operation", "sql", "statement", "procname", "sql_script")
+"""What drivers call the statement, for callers who pass it by name."""
+
+
+class Facts:
+    """What the spans on one connection have in common.
+
+    Attributes:
+        common: the attributes that all have.
+        statement: the same with room for those that each statement sets: copying that is cheaper than a dict that grows.
+        known: statement -> (its text for a span, the operation).
+    """
+
+    __slots__ = ("common", "statement", "known", "system")
+
+    def __init__(self, common: Dict[str, Any]) -> None:
+        self.common = common
+        self.statement = dict(common, **{"db.query.text": "", "db.operation.name": ""})
+        self.system = common["db.system.name"]
+        self.known = known(self.system)
 
 
 class Driver:
@@ -44,32 +66,59 @@ class Driver:
 
     # -- spans ----------------------------------------------------------------------------------------------------
 
-    def begin(self, holder: Any, statement: object, parameters: Any = None) -> Optional[Span]:
-        """The begun, active span of a statement on a cursor; None where there shall be none."""
-        facts = getattr(holder, FACTS, None)
-        site = self.site
-        if facts is None or site.off or inside_layer(site.layer):
-            return None
-        try:
-            start = db.query(self.query, statement, facts, self.limit)
-            if parameters is not None and hasattr(parameters, "__len__"):
-                start.attributes["db.operation.batch.size"] = len(parameters)
-            return begin_span(site, start)
-        except Exception as error:
-            site.failed(error)
-            return None
+    def beginner(self, many: bool) -> Callable[[Tuple[Any, ...], Dict[str, Any]], Optional[Span]]:
+        """`begin(args, kwargs)` for the methods of cursors: the begun, active span, None where there shall be none."""
+        site, name, limit, layer = self.site, self.query, self.limit, self.site.layer
+        record, service, component = site.recorder.start, site.service, site.name
+
+        def begin(args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Optional[Span]:
+            try:
+                facts = args[0]._gossamer  # FACTS
+            except (AttributeError, IndexError):  # without its `self`, or with a wrong one: the driver will say so
+                return None
+            if facts is None or site.off:
+                return None
+            current: Any = active()
+            if current is not None:
+                if layer is not None and current.layer == layer and current.live:
+                    return None
+                if current.__class__ is not SpanContext and not current.trace.recording:
+                    return None
+            try:
+                statement = args[1] if len(args) > 1 else named_statement(kwargs)
+                if statement is None:
+                    return None
+                found = facts.known.get(statement) if statement.__class__ is str else None
+                shown, operation = found or normalize(statement, facts.system, limit)
+                if len(shown) > limit:
+                    shown = shown[:limit]
+                attributes = facts.statement.copy()
+                attributes["db.query.text"] = shown
+                if operation:
+                    attributes["db.operation.name"] = operation
+                else:
+                    del attributes["db.operation.name"]
+                if many and len(args) > 2 and hasattr(args[2], "__len__"):
+                    attributes["db.operation.batch.size"] = len(args[2])
+                return record(name, shown, service, "sql", "client", attributes, component, layer)
+            except Exception as error:
+                site.failed(error)
+                return None
+
+        return begin
 
     def begin_transaction(self, holder: Any, operation: str) -> Optional[Span]:
-        """The same for "commit" or "rollback" of a connection."""
+        """The span of "commit" or "rollback" of a connection."""
         facts = getattr(holder, FACTS, None)
         site = self.site
         if facts is None or site.off or inside_layer(site.layer):
             return None
         try:
-            attributes = facts.copy()
+            attributes = facts.common.copy()
             attributes["db.operation.name"] = operation.upper()
-            start = SpanStart("%s.connection.%s" % (self.prefix, operation), None, "client", None, None, attributes)
-            return begin_span(site, start)
+            name = "%s.connection.%s" % (self.prefix, operation)
+            start = site.recorder.start
+            return start(name, None, site.service, None, "client", attributes, site.name, site.layer)
         except Exception as error:
             site.failed(error)
             return None
@@ -96,7 +145,7 @@ class Driver:
 
     # -- classes --------------------------------------------------------------------------------------------------
 
-    def adopt(self, thing: Any, facts: Dict[str, Any], is_cursor: bool) -> Any:
+    def adopt(self, thing: Any, facts: Facts, is_cursor: bool) -> Any:
         """`thing`, a connection or cursor of the driver, traced: as an instance of a subclass, or behind a proxy."""
         if thing is None or hasattr(thing, FACTS):
             return thing
@@ -129,53 +178,59 @@ def subclass(like: type, bases: Tuple[type, ...], namespace: Dict[str, Any]) -> 
         return None
 
 
-def _statement(driver: Driver, original: Any, name: str) -> Method:
-    many = name == "executemany"
+def named_statement(kwargs: Dict[str, Any]) -> Any:
+    """The statement of a call that passes it by name."""
+    for name in _STATEMENT_NAMES:
+        if name in kwargs:
+            return kwargs[name]
+    return None
 
-    def begin(cursor: Any, args: Tuple[Any, ...]) -> Optional[Span]:
-        if not args:
-            return None
-        return driver.begin(cursor, args[0], args[1] if many and len(args) > 1 else None)
+
+def _statement(driver: Driver, original: Any, name: str) -> Method:
+    begin = driver.beginner(name == "executemany")
 
     if function_flags(original) & CO_COROUTINE:
 
-        async def execute_async(self: Any, *args: Any, **kwargs: Any) -> Any:
-            span = begin(self, args)
+        async def execute_async(*args: Any, **kwargs: Any) -> Any:
+            span = begin(args, kwargs)
             if span is None:
-                return await original(self, *args, **kwargs)
+                return await original(*args, **kwargs)
             try:
-                result = await original(self, *args, **kwargs)
+                result = await original(*args, **kwargs)
             except BaseException as error:
                 span.fail(error)
                 span.finish()
                 raise
-            _finish(span, self)
+            _count(span, args[0])
+            span.finish()
             return result
 
         return dress(execute_async, original)  # type: ignore[no-any-return]
 
-    def execute(self: Any, *args: Any, **kwargs: Any) -> Any:
-        span = begin(self, args)
+    def execute(*args: Any, **kwargs: Any) -> Any:
+        span = begin(args, kwargs)
         if span is None:
-            return original(self, *args, **kwargs)
+            return original(*args, **kwargs)
         try:
-            result = original(self, *args, **kwargs)
+            result = original(*args, **kwargs) if kwargs else original(*args)
         except BaseException as error:
             span.fail(error)
             span.finish()
             raise
-        _finish(span, self)
+        _count(span, args[0])
+        span.finish()
         return result
 
     return dress(execute, original)  # type: ignore[no-any-return]
 
 
-def _finish(span: Span, cursor: Any) -> None:
+def _count(span: Span, cursor: Any) -> None:
     try:
-        db.rows(span, cursor.rowcount)
+        count = cursor.rowcount
+        if count.__class__ is int and count >= 0:
+            span.attributes["db.response.returned_rows"] = count
     except Exception:  # a driver may refuse, or not know the attribute
         pass
-    span.finish()
 
 
 def _transaction(driver: Driver, original: Any, operation: str) -> Method:

@@ -37,7 +37,7 @@ def connection_base(driver: Driver, kind: Any, cursor_class: type) -> type:
     make, leave = kind.cursor, kind.__exit__
 
     def cursor(self: Any, *args: Any, **kwargs: Any) -> Any:
-        facts = getattr(self, FACTS)
+        facts = self._gossamer  # FACTS
         if facts is None:
             return make(self, *args, **kwargs)
         if not args and not kwargs:
@@ -68,17 +68,22 @@ def connection_base(driver: Driver, kind: Any, cursor_class: type) -> type:
         # The shortcuts of older versions ask `self.cursor()`; these make a cursor of their own kind.
         for name in ("execute", "executemany", "executescript"):
             if hasattr(kind, name):
-                namespace[name] = _shortcut(getattr(kind, name), cursor, name)
+                namespace[name] = _shortcut(getattr(kind, name), make, cursor_class, name)
     namespace["cursor"] = dress(cursor, make)
     namespace["__exit__"] = dress(__exit__, leave)
     return subclass(kind, (kind,), namespace) or kind
 
 
-def _shortcut(original: Any, cursor: Any, name: str) -> Any:
+def _shortcut(original: Any, make: Any, cursor_class: Any, name: str) -> Any:
+    method = getattr(cursor_class, name)
+
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if getattr(self, FACTS) is None:
+        facts = self._gossamer  # FACTS
+        if facts is None:
             return original(self, *args, **kwargs)
-        return getattr(cursor(self), name)(*args, **kwargs)
+        cursor = make(self, cursor_class)
+        cursor._gossamer = facts
+        return method(cursor, *args, **kwargs)
 
     return dress(run, original)
 

@@ -11,10 +11,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict
 
-    from .dbapi_driver import Driver
+    from .dbapi_driver import Driver, Facts
 
 FACTS = "_gossamer"
-"""Where connections and cursors keep the attributes of their connection."""
+"""Where connections and cursors keep the `Facts` of their connection. The busiest places say `._gossamer`."""
 
 _OWN = frozenset(("__wrapped__", FACTS))
 
@@ -24,7 +24,7 @@ class Proxy:
 
     __slots__ = ("__wrapped__", FACTS, "__weakref__")
 
-    def __init__(self, wrapped: Any, facts: Dict[str, Any]) -> None:
+    def __init__(self, wrapped: Any, facts: Facts) -> None:
         object.__setattr__(self, "__wrapped__", wrapped)
         object.__setattr__(self, FACTS, facts)
 
@@ -115,7 +115,7 @@ def _through(kind: type, name: str) -> Any:
     return call
 
 
-def proxy(driver: Driver, thing: Any, facts: Dict[str, Any], is_cursor: bool) -> Any:
+def proxy(driver: Driver, thing: Any, facts: Facts, is_cursor: bool) -> Any:
     """A proxy before `thing`, a connection or cursor."""
     kind = type(thing)
     key = (kind, is_cursor)

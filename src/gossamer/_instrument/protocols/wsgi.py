@@ -4,16 +4,18 @@ The span is active while code of the application runs: during the call and while
 body, not in between, when the thread may serve somebody else.
 
 A hook `@library.wsgi(target, operation="flask.request")` names the operation. Its handler is called as
-`handler(span, environ)` when the application begins its answer, to add what only the framework knows.
+`handler(span, environ)` when the application begins its answer, to add what only the framework knows. `ready=` may
+name a function that tells of a body whether all its parts are there already, which makes it cheaper.
 """
 
 from __future__ import annotations
 
 from io import IOBase
 from time import time_ns
+from types import MethodType
 
-from ..._core import set_active
-from ..conventions.http_server import KEY, ROOT, WebServer, current_request, environ_path
+from ..._core import active, set_active
+from ..conventions.http_server import KEY, ROOT, WebServer, current_request, environ_path, status_code
 from ..versions import installed
 
 TYPE_CHECKING = False
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     Application = Callable[[Environ, StartResponse], Iterable[bytes]]
     Details = Callable[[Span, Environ], None]
 
+_ABSENT: Any = object()
+
 
 class Requests:
     """The requests to one application.
@@ -36,23 +40,32 @@ class Requests:
         server: what they have in common.
         details: called with span and environment when an answer begins.
         report: gets a failure of ours, which is then none of the application's.
+        ready: tells of a body whether it holds nothing but finished parts, so that no code of the application runs
+            while the server takes them.
     """
 
-    __slots__ = ("server", "details", "report")
+    __slots__ = ("server", "details", "report", "ready")
 
     def __init__(
-        self, server: WebServer, details: Optional[Details] = None, report: Optional[Callable[[Exception], None]] = None
+        self,
+        server: WebServer,
+        details: Optional[Details] = None,
+        report: Optional[Callable[[Exception], None]] = None,
+        ready: Optional[Callable[[Any], bool]] = None,
     ) -> None:
         self.server = server
         self.details = details
         self.report = report or (lambda error: None)
+        self.ready = ready
 
     def call(self, application: Application, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Call the application under a span. One that is called inside a request that has a span gets none."""
+        server = self.server
         try:
-            nested = inside_request(environ)
+            outer = active()
+            nested = (outer is not None or KEY in environ) and inside_request(environ)
             if not nested:
-                span = environ[KEY] = self.server.from_environ(environ)
+                span = environ[KEY] = server.from_environ(environ, outer)
                 environ[ROOT] = environ.get("SCRIPT_NAME", "")
         except Exception as error:
             self.report(error)
@@ -65,28 +78,39 @@ class Requests:
         try:
             body = application(environ, self._start_response(span, environ, start_response))
         except BaseException as error:
-            self.server.failed(span, error)
-            self.server.finish(span)
+            server.failed(span, error)
+            server.finish(span)
             set_active(before)
             raise
         inside = set_active(before)
+        kind = body.__class__
+        if kind is list or kind is tuple:
+            server.finish(span)
+            return body
         return self._watch(body, span, environ, inside)  # type: ignore[no-any-return]
 
     def _start_response(self, span: Span, environ: Environ, start_response: StartResponse) -> StartResponse:
         server, details, report = self.server, self.details, self.report
 
-        def start(status: Any, *args: Any, **kwargs: Any) -> Any:
+        # Names that no keyword has: what is passed by keyword is passed on by keyword.
+        def start(status: Any, _headers: Any = _ABSENT, _exc_info: Any = _ABSENT, *args: Any, **kwargs: Any) -> Any:
             try:
-                server.answered(span, int(status[:3]))
+                code = status_code(status)
+                span.attributes["http.response.status_code"] = code
+                if code in server.error_statuses:
+                    span.error = True
                 if details is not None:
                     details(span, environ)
-                if server.header_tags and args:
-                    server.response_headers(span, args[0])
-                if len(args) > 1 and args[1]:
-                    span.record_exception(args[1][1])
+                if server.header_tags and _headers is not _ABSENT:
+                    server.response_headers(span, _headers)
+                if _exc_info is not _ABSENT and _exc_info:
+                    span.record_exception(_exc_info[1])
             except Exception as error:
                 report(error)
-            return start_response(status, *args, **kwargs)
+            if _exc_info is _ABSENT and _headers is not _ABSENT and not kwargs:
+                return start_response(status, _headers)
+            given = [value for value in (_headers, _exc_info) if value is not _ABSENT]
+            return start_response(status, *given, *args, **kwargs)
 
         return start
 
@@ -104,17 +128,22 @@ class Requests:
 
     def _watch(self, body: Any, span: Span, environ: Environ, inside: Any) -> Any:
         """The body as the server shall get it. Where its identity or type matters to servers it stays what it is."""
-        kind = body.__class__
-        if kind is list or kind is tuple:
-            self.server.finish(span)
-            return body
         wrapper = environ.get("wsgi.file_wrapper")
         if wrapper is not None and (
             isinstance(body, wrapper) if isinstance(wrapper, type) else isinstance(body, IOBase)
         ):
             self._end_on_close(body, span)
             return body
-        return (SizedBody if hasattr(kind, "__len__") else Body)(body, self.server, span, inside)
+        made: Any = Body
+        if hasattr(body.__class__, "__len__"):
+            made = SizedBody
+        elif self.ready is not None:
+            try:
+                if self.ready(body):
+                    made = ReadyBody
+            except Exception as error:
+                self.report(error)
+        return made(body, self.server, span, inside)
 
     def _end_on_close(self, body: Any, span: Span) -> None:
         """Servers send a file that their own wrapper holds without reading it, so only its `close` tells the end."""
@@ -168,7 +197,7 @@ class Body:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__wrapped__, name)
 
-    def __iter__(self) -> Body:
+    def __iter__(self) -> Any:
         return self
 
     def __next__(self) -> bytes:
@@ -177,15 +206,16 @@ class Body:
             iterator = self._iterator
             if iterator is None:
                 iterator = self._iterator = iter(self.__wrapped__)
-            return next(iterator)  # type: ignore[no-any-return]
-        except StopIteration:
-            raise
+            part = next(iterator, _ABSENT)  # dearer to us: an exception for the end
         except BaseException as error:
             self._server.failed(self._span, error)
             raise
         finally:
             self._last = time_ns()
             self._inside = set_active(outside)
+        if part is _ABSENT:
+            raise StopIteration
+        return part  # type: ignore[no-any-return]
 
     def close(self) -> None:
         """Close what the application returned, if it can be closed, and end the span."""
@@ -215,6 +245,16 @@ class SizedBody(Body):
         return len(self.__wrapped__)
 
 
+class ReadyBody(Body):
+    """The same for a body of finished parts, which servers take without us."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Any:
+        self._last = time_ns()
+        return iter(self.__wrapped__)
+
+
 def build(site: Site) -> Callable[..., Any]:
     """The wrapper of a `wsgi` hook."""
     integration = site.hook.integration
@@ -232,13 +272,13 @@ def build(site: Site) -> Callable[..., Any]:
         site.settings.shared,
         attributes,  # type: ignore[arg-type]
     )
-    requests, original = Requests(server, site.hook.handler, site.failed), site.original
-    call = requests.call
+    original = site.original
+    call = Requests(server, site.hook.handler, site.failed, site.hook.extra.get("ready")).call
 
     def method(self: Any, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if site.off:
             return original(self, environ, start_response)  # type: ignore[no-any-return]
-        return call(original.__get__(self), environ, start_response)
+        return call(MethodType(original, self), environ, start_response)
 
     def function(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if site.off:

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
         def fields(self) -> Tuple[str, ...]:
             """The headers it reads and writes, in lower case."""
 
+        @property
+        def leads(self) -> Tuple[str, ...]:
+            """Those of them without which there is nothing to extract."""
+
         def inject(self, context: SpanContext, set: Setter) -> None:
             """Write `context` through `set(name, value)`."""
 

@@ -28,6 +28,7 @@ class BaggagePropagator:
     """The header `baggage`."""
 
     name = "baggage"
+    leads = ("baggage",)
     fields = ("baggage",)
 
     def extract(self, get: Callable[[str], Optional[str]]) -> Optional[SpanContext]:

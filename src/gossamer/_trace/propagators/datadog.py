@@ -12,25 +12,34 @@ from ..._core import SpanContext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Dict, Optional
+    from typing import Callable, Dict, Optional, Tuple
 
 MAX_TAGS = 512
 _LOW = 0xFFFFFFFFFFFFFFFF
 _ERROR = "_dd.propagation_error"
 
+_PRIORITIES = {"-1": -1, "0": 0, "1": 1, "2": 2}
+
 _number = re.compile("[0-9]{1,20}").fullmatch
-_priority = re.compile("-1|[012]").fullmatch
 _origin = re.compile(r"[\x20-\x7e]{1,512}").fullmatch
 _key = re.compile(r"_dd\.p\.[\x21-\x2b\x2d-\x3c\x3e-\x7e]+").fullmatch
 _value = re.compile(r"[\x20-\x2b\x2d-\x7e]+").fullmatch
 _tid = re.compile("[0-9a-f]{16}").fullmatch
 _mechanism = re.compile("-[0-9]{1,3}").fullmatch
 
+# What was read from a header of tags without its id: the same few come with every request. Others choose them, so there
+# is an end to it.
+_read: Dict[str, Dict[str, str]] = {}
+_MAX_READ = 256
+_TID = "_dd.p.tid="
+_NO_UPPER = "0000000000000000"
+
 
 class DatadogPropagator:
     """`x-datadog-trace-id` and its companions."""
 
     name = "datadog"
+    leads = ("x-datadog-trace-id",)
     fields = (
         "x-datadog-trace-id",
         "x-datadog-parent-id",
@@ -44,28 +53,22 @@ class DatadogPropagator:
         header = get("x-datadog-trace-id")
         if not header:
             return None
-        trace_id, span_id = _integer(header), _integer(get("x-datadog-parent-id") or "0")
+        trace_id, parent = _integer(header), get("x-datadog-parent-id")
+        span_id = _integer(parent) if parent else 0
         if not trace_id or span_id is None:
             return None
-        priority = (get("x-datadog-sampling-priority") or "").strip()
-        origin = (get("x-datadog-origin") or "").strip()
-        context = SpanContext(
-            trace_id,
+        priority, origin = get("x-datadog-sampling-priority"), get("x-datadog-origin")
+        if origin:
+            origin = origin.strip()
+        tags, upper = split_tags(get("x-datadog-tags") or "")
+        return SpanContext(
+            upper << 64 | trace_id,
             span_id,
-            int(priority) if _priority(priority) else None,
-            origin if _origin(origin) else None,
+            _PRIORITIES.get(priority.strip()) if priority else None,
+            origin if origin and _origin(origin) else None,
+            tags,
             is_remote=True,
         )
-        tags = get("x-datadog-tags")
-        if tags:
-            context.tags = read_tags(tags)
-            upper = context.tags.pop("_dd.p.tid", None)
-            if upper is not None:
-                if _tid(upper) and upper != "0000000000000000":
-                    context.trace_id |= int(upper, 16) << 64
-                else:
-                    context.tags[_ERROR] = "malformed_tid " + upper
-        return context
 
     def inject(self, context: SpanContext, set: Callable[[str, str], object]) -> None:
         """Write the headers; tags that are too long are left out as a whole."""
@@ -84,18 +87,53 @@ class DatadogPropagator:
 
 
 def _integer(header: str) -> Optional[int]:
-    header = header.strip(" \t")
-    if not _number(header):
-        return None
+    if not (len(header) <= 20 and header.isdigit() and header.isascii()):  # else it is what the expression looks for
+        header = header.strip(" \t")
+        if not _number(header):
+            return None
     value = int(header)
     return value if value <= _LOW else None
 
 
+def split_tags(header: str) -> Tuple[Dict[str, str], int]:
+    """Propagated tags, and the upper half of the trace id that is among them."""
+    start = header.find(_TID)
+    if start < 0:
+        return read_tags(header), 0
+    end = start + 26
+    upper: Optional[str] = header[start + 10 : end]
+    # Cut out, since what is left is the same in most requests; but no comma may stand at an end.
+    if start == 0:
+        rest = header[end + 1 :]
+        whole = end >= len(header) or (header[end] == "," and rest != "")
+    else:
+        rest = header[: start - 1] + header[end:]
+        whole = start > 1 and header[start - 1] == "," and header[end : end + 1] in ("", ",")
+    if whole and _tid(upper):
+        known = _read.get(rest)
+        if known is None and _TID not in rest and len(header) <= MAX_TAGS:
+            known = read_tags(rest)
+            if _ERROR not in known and len(_read) < _MAX_READ:
+                _read[rest] = known
+        if known is not None and _ERROR not in known and upper != _NO_UPPER:
+            return known.copy(), int(upper, 16)
+    tags = read_tags(header)
+    upper = tags.pop("_dd.p.tid", None)
+    if upper is None:
+        return tags, 0
+    if _tid(upper) and upper != _NO_UPPER:
+        return tags, int(upper, 16)
+    tags[_ERROR] = "malformed_tid " + upper
+    return tags, 0
+
+
 def read_tags(header: str) -> Dict[str, str]:
     """Propagated tags; of a header that is malformed or too long, only the word for that."""
+    tags: Dict[str, str] = {}
+    if not header:
+        return tags
     if len(header) > MAX_TAGS:
         return {_ERROR: "extract_max_size"}
-    tags: Dict[str, str] = {}
     for part in header.split(","):
         key, _, value = part.strip(" \t").partition("=")
         if not key or not _value(value):

@@ -24,21 +24,30 @@ MAX_DD = 256
 SAMPLED = 1
 RANDOM = 2
 
+_PRIORITIES = {"-1": -1, "0": 0, "1": 1, "2": 2}
+
+_plain_parent = re.compile("00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
 _parent = re.compile("([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL).fullmatch
 _member = re.compile(
     r"([a-z0-9][a-z0-9_\-*/@]{0,255})=([\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e])"
 ).fullmatch
 _id = re.compile("[0-9a-f]{16}").fullmatch
-_priority = re.compile("-1|[012]").fullmatch
 # What may not stand in the `dd` member, whose own separators are ";" and ":".
 _bad_key = re.compile(r"[^\x21-\x7e]|[,;:=~]").sub
 _bad_value = re.compile(r"[^\x20-\x7e]|[,;~]").sub
+
+
+# What was read from our member of `tracestate`, without the id of the last span. Others choose it, so there is an end.
+_states: Dict[Tuple[str, Optional[int]], Tuple[Optional[int], Optional[str], Dict[str, str]]] = {}
+_MAX_STATES = 256
+_NO_ID = "0000000000000000"
 
 
 class TraceContextPropagator:
     """`traceparent` and `tracestate`."""
 
     name = "tracecontext"
+    leads = ("traceparent",)
     fields = ("traceparent", "tracestate")
 
     def extract(self, get: Callable[[str], Optional[str]]) -> Optional[SpanContext]:
@@ -46,23 +55,23 @@ class TraceContextPropagator:
         header = get("traceparent")
         if not header:
             return None
-        match = _parent(header.strip(" \t"))
-        if match is None:
-            return None
-        version, trace_id, span_id, flags, rest = match.groups()
-        if version == "ff" or (version == "00" and rest is not None):
-            return None
-        trace, span = int(trace_id, 16), int(span_id, 16)
+        if _plain_parent(header):
+            trace, span, bits = int(header[3:35], 16), int(header[36:52], 16), int(header[53:], 16)
+        else:
+            match = _parent(header.strip(" \t"))
+            if match is None:
+                return None
+            version, trace_id, span_id, flags, rest = match.groups()
+            if version == "ff" or (version == "00" and rest is not None):
+                return None
+            trace, span, bits = int(trace_id, 16), int(span_id, 16), int(flags, 16)
         if not trace or not span:
             return None
-        bits = int(flags, 16)
         context = SpanContext(trace, span, bits & SAMPLED, is_remote=True)
         context.random = bool(bits & RANDOM)
         state = get("tracestate")
         if state:
-            ours, context.tracestate = split_state(state)
-            if ours:
-                _read_ours(ours, context)
+            _read_state(state, context)
         return context
 
     def inject(self, context: SpanContext, set: Callable[[str, str], object]) -> None:
@@ -79,6 +88,36 @@ class TraceContextPropagator:
             set("tracestate", state)
 
 
+def _read_state(state: str, context: SpanContext) -> None:
+    """Take over what `tracestate` says.
+
+    Most consist of our member alone, and differ in the id of the last span only: those are read once.
+    """
+    start = state.find("p:") + 2
+    last = state[start : start + 16]
+    usual = state[:3] == "dd=" and "," not in state and state.count("p:") == 1
+    if not usual or state[start - 3] not in "=;" or not _id(last):
+        ours, context.tracestate = split_state(state)
+        if ours:
+            _read_ours(ours, context)
+        return
+    key = (state[:start] + _NO_ID + state[start + 16 :], context.priority)
+    known = _states.get(key)
+    if known is None:
+        first = SpanContext(1, 1, context.priority)
+        ours, _ = split_state(key[0])
+        if ours:
+            _read_ours(ours, first)
+        known = first.priority, first.origin, first.tags
+        if len(_states) < _MAX_STATES and len(state) <= MAX_LENGTH:
+            _states[key] = known
+    context.priority, context.origin, tags = known
+    if tags:
+        context.tags = tags = tags.copy()
+        if tags.get("_dd.parent_id") == _NO_ID:
+            tags["_dd.parent_id"] = last
+
+
 def split_state(header: str) -> Tuple[str, str]:
     """The value of the member `dd`, and the other members; both empty if any member is invalid or stands twice."""
     ours = ""
@@ -88,11 +127,14 @@ def split_state(header: str) -> Tuple[str, str]:
         if not part:
             continue
         match = _member(part)
-        if match is None or match.group(1) in members or len(members) >= MAX_MEMBERS:
+        if match is None:
             return "", ""
-        members[match.group(1)] = part
-        if match.group(1) == "dd":
-            ours = match.group(2)
+        key, value = match.groups()
+        if key in members or len(members) >= MAX_MEMBERS:
+            return "", ""
+        members[key] = part
+        if key == "dd":
+            ours = value
     members.pop("dd", None)
     return ours, ",".join(members.values())
 
@@ -110,15 +152,14 @@ def _read_ours(value: str, context: SpanContext) -> None:
         if not text:
             continue
         if key == "s":
-            if _priority(text):
-                decided = int(text)
+            decided = _PRIORITIES.get(text, decided)
         elif key == "o":
             context.origin = text.replace("~", "=")
         elif key == "p":
             if _id(text):
                 tags["_dd.parent_id"] = text
         elif key[:2] == "t." and len(key) > 2 and key != "t.tid":
-            tags["_dd.p." + key[2:]] = text.replace("~", "=")
+            tags["_dd.p." + key[2:]] = text.replace("~", "=") if "~" in text else text
     if decided is not None:
         if (decided > 0) == (sampled == 1):
             context.priority = decided

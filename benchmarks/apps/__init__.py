@@ -1,0 +1,1 @@
+"""The programs that are traced, and what runs them."""

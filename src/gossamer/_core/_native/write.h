@@ -1,0 +1,235 @@
+/* From Python objects to records. All of it runs under the GIL and none of it runs Python code, so that nothing can
+ * come between the first and the last byte of a record.
+ *
+ * Functions that may meet an object they do not know answer 1 for it, -1 when there is no memory (no Python error is
+ * set), 0 otherwise. */
+#ifndef GOSSAMER_WRITE_H
+#define GOSSAMER_WRITE_H
+
+#include <Python.h>
+
+#include "records.h"
+
+#define MAX_TEXT 25000 /* characters, as values.py has it */
+#define MAX_BYTES 25000
+#define MAX_KEY 200
+#define MAX_ITEMS 128
+
+static inline int gsm_put_utf8(gsm_bytes *out, gsm_texts *table, Py_hash_t hash, const uint8_t *data, size_t size,
+                               int admit)
+{
+    uint32_t place = 0;
+    if (size <= TEXT_LONGEST)
+        place = gsm_place(table, (uint64_t)hash, data, (uint32_t)size, admit);
+    if (GSM_LIKELY(place)) {
+        if (gsm_reserve(out, 10))
+            return -1;
+        out->size = (size_t)(gsm_put_varint(out->data + out->size, (uint64_t)place << 1) - out->data);
+        return 0;
+    }
+    if (gsm_reserve(out, size + 10))
+        return -1;
+    out->size = (size_t)(gsm_put_varint(out->data + out->size, ((uint64_t)size << 1) | 1) - out->data);
+    memcpy(out->data + out->size, data, size);
+    out->size += size;
+    return 0;
+}
+
+/* Texts that are not ASCII, or long. */
+static int gsm_put_unusual_text(gsm_bytes *out, gsm_texts *table, PyObject *text, int admit)
+{
+    PyObject *cut = NULL, *encoded;
+    Py_hash_t hash;
+    int status;
+    if (PyUnicode_GetLength(text) > MAX_TEXT) {
+        cut = PyUnicode_Substring(text, 0, MAX_TEXT);
+        if (!cut) {
+            PyErr_Clear();
+            return -1;
+        }
+        text = cut;
+    }
+    hash = PyObject_Hash(text);
+    /* At once with the handler for lone surrogates: an exception object could start the garbage collector. */
+    encoded = PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
+    if (encoded) {
+        status = gsm_put_utf8(out, table, hash, (const uint8_t *)PyBytes_AS_STRING(encoded),
+                              (size_t)PyBytes_GET_SIZE(encoded), admit);
+        Py_DECREF(encoded);
+    } else {
+        PyErr_Clear();
+        status = -1;
+    }
+    Py_XDECREF(cut);
+    return status;
+}
+
+/* `text` is exactly a str. */
+static inline int gsm_put_str(gsm_bytes *out, gsm_texts *table, PyObject *text, int admit)
+{
+    Py_hash_t hash;
+    Py_ssize_t size;
+    if (GSM_UNLIKELY(!PyUnicode_IS_COMPACT_ASCII(text)))
+        return gsm_put_unusual_text(out, table, text, admit);
+    size = ((PyASCIIObject *)text)->length;
+    if (GSM_UNLIKELY(size > MAX_TEXT))
+        return gsm_put_unusual_text(out, table, text, admit);
+    hash = ((PyASCIIObject *)text)->hash;
+    if (hash == -1 && size <= TEXT_LONGEST)
+        hash = PyObject_Hash(text);
+    return gsm_put_utf8(out, table, hash, (const uint8_t *)((PyASCIIObject *)text + 1), (size_t)size, admit);
+}
+
+static inline int gsm_put_byte(gsm_bytes *out, uint8_t byte)
+{
+    if (gsm_reserve(out, 1))
+        return -1;
+    out->data[out->size++] = byte;
+    return 0;
+}
+
+static inline int gsm_put_number(gsm_bytes *out, uint64_t value)
+{
+    if (gsm_reserve(out, 10))
+        return -1;
+    out->size = (size_t)(gsm_put_varint(out->data + out->size, value) - out->data);
+    return 0;
+}
+
+static int gsm_put_value(gsm_bytes *out, gsm_texts *table, PyObject *value, int depth);
+
+static int gsm_put_items(gsm_bytes *out, gsm_texts *table, PyObject *items, int depth)
+{
+    Py_ssize_t place, count = PySequence_Fast_GET_SIZE(items);
+    int status = 0;
+    if (depth > 2)
+        return 1;
+    if (count > MAX_ITEMS)
+        count = MAX_ITEMS;
+    if (gsm_put_byte(out, V_ITEMS) || gsm_put_number(out, (uint64_t)count))
+        return -1;
+    for (place = 0; place < count && !status; place++)
+        status = gsm_put_value(out, table, PySequence_Fast_GET_ITEM(items, place), depth + 1);
+    return status;
+}
+
+#if PY_VERSION_HEX >= 0x030C0000
+#define GSM_DIGITS(value) (((PyLongObject *)(value))->long_value.lv_tag >> 3)
+#else
+#define GSM_DIGITS(value) Py_ABS(Py_SIZE(value))
+#endif
+
+static int gsm_put_integer(gsm_bytes *out, gsm_texts *table, PyObject *value)
+{
+    int beyond, status;
+    long long number = PyLong_AsLongLongAndOverflow(value, &beyond);
+    PyObject *text;
+    if (GSM_LIKELY(!beyond)) {
+        if (gsm_reserve(out, 11))
+            return -1;
+        out->data[out->size++] = V_INT;
+        out->size = (size_t)(gsm_put_varint(out->data + out->size, gsm_zigzag(number)) - out->data);
+        return 0;
+    }
+    if (GSM_DIGITS(value) > 128)
+        return 1; /* Python may refuse to write it */
+    text = PyObject_Str(value);
+    if (!text) {
+        PyErr_Clear();
+        return -1;
+    }
+    status = gsm_put_byte(out, V_BIG) ? -1 : gsm_put_str(out, table, text, 0);
+    Py_DECREF(text);
+    return status;
+}
+
+static int gsm_put_value(gsm_bytes *out, gsm_texts *table, PyObject *value, int depth)
+{
+    PyTypeObject *type = Py_TYPE(value);
+    double number;
+    size_t size;
+    if (GSM_LIKELY(type == &PyUnicode_Type))
+        return gsm_put_byte(out, V_TEXT) ? -1 : gsm_put_str(out, table, value, 1);
+    if (type == &PyLong_Type)
+        return gsm_put_integer(out, table, value);
+    if (type == &PyBool_Type)
+        return gsm_put_byte(out, value == Py_True ? V_TRUE : V_FALSE);
+    if (type == &PyFloat_Type) {
+        if (gsm_reserve(out, 9))
+            return -1;
+        out->data[out->size++] = V_DOUBLE;
+        number = PyFloat_AS_DOUBLE(value);
+        memcpy(out->data + out->size, &number, 8);
+        out->size += 8;
+        return 0;
+    }
+    if (type == &PyBytes_Type) {
+        size = (size_t)PyBytes_GET_SIZE(value);
+        if (size > MAX_BYTES)
+            size = MAX_BYTES;
+        if (gsm_reserve(out, size + 11))
+            return -1;
+        out->data[out->size++] = V_BYTES;
+        out->size = (size_t)(gsm_put_varint(out->data + out->size, size) - out->data);
+        memcpy(out->data + out->size, PyBytes_AS_STRING(value), size);
+        out->size += size;
+        return 0;
+    }
+    if (type == &PyTuple_Type || type == &PyList_Type)
+        return gsm_put_items(out, table, value, depth);
+    return 1;
+}
+
+/* The pairs of a dict: their number and each of them. */
+static int gsm_put_pairs(gsm_bytes *out, gsm_texts *table, PyObject *attributes)
+{
+    Py_ssize_t place = 0;
+    PyObject *key, *value;
+    int status;
+    if (!PyDict_CheckExact(attributes))
+        return 1;
+    if (gsm_put_number(out, (uint64_t)PyDict_Size(attributes)))
+        return -1;
+    while (PyDict_Next(attributes, &place, &key, &value)) {
+        if (GSM_UNLIKELY(!PyUnicode_CheckExact(key) || PyUnicode_GetLength(key) > MAX_KEY))
+            return 1;
+        status = gsm_put_str(out, table, key, 2);
+        if (GSM_UNLIKELY(status))
+            return status;
+        status = gsm_put_value(out, table, value, 0);
+        if (GSM_UNLIKELY(status))
+            return status;
+    }
+    return 0;
+}
+
+/* Room for the size before a span, and what it was once the span is written. */
+static inline int gsm_open_span(gsm_bytes *out, size_t *begin)
+{
+    if (gsm_reserve(out, 64))
+        return -1;
+    *begin = out->size;
+    out->size += 2;
+    return 0;
+}
+
+static inline int gsm_close_span(gsm_bytes *out, size_t begin)
+{
+    size_t size = out->size - begin - 2;
+    uint16_t small = 0xFFFF;
+    uint32_t large = (uint32_t)size;
+    if (GSM_LIKELY(size < 0xFFFF)) {
+        small = (uint16_t)size;
+        memcpy(out->data + begin, &small, 2);
+        return 0;
+    }
+    if (gsm_reserve(out, 4))
+        return -1;
+    memmove(out->data + begin + 6, out->data + begin + 2, size);
+    memcpy(out->data + begin, &small, 2);
+    memcpy(out->data + begin + 2, &large, 4);
+    out->size += 4;
+    return 0;
+}
+
+#endif

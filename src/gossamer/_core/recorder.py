@@ -1,0 +1,144 @@
+"""What starts spans and receives what they recorded, in the pure core."""
+
+from __future__ import annotations
+
+from .buffer import Buffer, Chunk
+from .events import ACTIVE
+from .span import Span, Trace, new_id, offset_at
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, List, Optional, Tuple
+
+    from .context import SpanContext
+    from .span import Parent
+    from .values import Value
+
+    Processor = Callable[[List[Span]], Optional[List[Span]]]
+    Sampler = Callable[[Trace, Span], None]
+
+__all__ = ["Recorder"]
+
+
+class Recorder:
+    """Starts spans and receives what they recorded.
+
+    Attributes:
+        buffer: where finished chunks go.
+        sampler: decides on a new trace, given it and its first span: sets `priority`, `mechanism`, `rate`.
+            One that has a method `bind` is given the recorder there, to set the next one when it can.
+        decision: priority, mechanism and rate of every new trace; None: the sampler is asked.
+        processors: see finished traces before they are written; may change them, or answer None to drop them.
+        partial_flush_min_spans: so many finished spans are handed on although others are open. Default 300.
+        keep_unsampled: record traces that sampling drops, too (the Datadog Agent counts them). Default True.
+        enabled: False: spans carry the context, nothing is recorded.
+        service: the application's, which spans have that name none.
+        ids_128: trace ids of 128 bits whose upper half begins with the seconds since the epoch. Default True.
+    """
+
+    def __init__(self, buffer: Optional[Buffer] = None, sampler: Optional[Sampler] = None) -> None:
+        self.buffer = Buffer() if buffer is None else buffer
+        self.decision: Optional[Tuple[int, Optional[int], Optional[float]]] = None
+        self.sampler = sampler
+        self.processors: Tuple[Processor, ...] = ()
+        self.partial_flush_min_spans = 300
+        self.keep_unsampled = True
+        self.enabled = True
+        self.ids_128 = True
+        self.processor_errors = 0
+        self.service = ""
+
+    @property
+    def sampler(self) -> Optional[Sampler]:
+        """What decides where `decision` does not."""
+        return self._sampler
+
+    @sampler.setter
+    def sampler(self, value: Optional[Sampler]) -> None:
+        self._sampler = value
+        self.decision = None
+        bind = getattr(value, "bind", None)
+        if bind is not None:
+            bind(self)
+
+    def start(
+        self,
+        name: str,
+        resource: Optional[str] = None,
+        service: Optional[str] = None,
+        type: Optional[str] = None,
+        kind: str = "internal",
+        attributes: Optional[Dict[str, Value]] = None,
+        integration: Optional[str] = None,
+        layer: Optional[str] = None,
+        parent: Parent = ACTIVE,
+        activate: bool = True,
+    ) -> Span:
+        """A begun span. The arguments are trusted: `Tracer` coerces those of user code."""
+        span = Span(self, name, resource, service, type, kind, attributes, integration, layer)
+        return span.begin(parent, activate)
+
+    def open_trace(self, span: Span, parent: Optional[SpanContext], now: int) -> Trace:
+        """A trace for its first span here: a new one, or the continuation of a remote one."""
+        offset = offset_at(now)
+        span.parent = None
+        if parent is None or not parent.trace_id:
+            trace_id = new_id()
+            if self.ids_128:
+                trace_id |= ((now + offset) // 1000000000 & 0xFFFFFFFF) << 96
+            trace = Trace(self, trace_id)
+            span.parent_id = 0
+            span.baggage = None if parent is None else parent.baggage or None
+        else:
+            trace = Trace(self, parent.trace_id)
+            trace.priority = parent.priority
+            trace.origin = parent.origin
+            trace.tags = parent.tags
+            trace.tracestate = parent.tracestate
+            trace.random = parent.random
+            span.parent_id = parent.span_id
+            span.baggage = parent.baggage or None
+            for link in parent.links:
+                span.add_link(link.context, link.attributes)
+        trace.offset = offset
+        span.trace = trace
+        if not self.enabled:
+            trace.recording = False
+            return trace
+        if trace.priority is None:
+            if self.decision is not None:
+                trace.priority, trace.mechanism, trace.rate = self.decision
+            elif self._sampler is not None:
+                try:
+                    self._sampler(trace, span)
+                except Exception:
+                    trace.priority = 1
+        if trace.priority is not None and trace.priority <= 0:
+            trace.recording = self.keep_unsampled
+        return trace
+
+    def emit(self, trace: Trace, spans: List[Span]) -> None:
+        """Run the processors over finished spans and put what is left into the buffer."""
+        for processor in self.processors:
+            try:
+                kept = processor(list(spans))
+                kept = None if kept is None else [span for span in kept if isinstance(span, Span)]
+            except Exception:
+                self.processor_errors += 1
+                if self.processor_errors == 1:
+                    from .. import _log
+
+                    _log.get(__name__).exception("a span processor failed; its traces are sent as they were")
+                continue
+            if not kept:
+                return
+            spans = kept
+        self.put(trace, spans)
+
+    def put(self, trace: Trace, spans: List[Span]) -> None:
+        """Put finished spans into the buffer."""
+        try:
+            self.buffer.put(Chunk(trace, spans))
+        except Exception:  # the writer's thread could not start, or a processor left attributes that are none
+            self.buffer.dropped_spans += len(spans)
+            self.buffer.dropped_traces += 1

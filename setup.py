@@ -52,7 +52,8 @@ class BuildNative(build_ext):
 
 def c_files() -> List[str]:
     """What is written in C."""
-    return [path.replace(os.sep, "/") for path in sorted(glob.glob(FOLDER + "/*.c")) if not path.endswith("native.c")]
+    found = [path.replace(os.sep, "/") for path in sorted(glob.glob(FOLDER + "/*.c"))]
+    return [path for path in found if not path.endswith("/native.c")]
 
 
 def extensions() -> List[Extension]:

@@ -1,9 +1,10 @@
-"""What it costs to write a span: CPU time and bytes for each of our formats, by both cores, beside OpenTelemetry's encoder.
+"""What it costs to write a span: CPU time and bytes for each of our formats, beside OpenTelemetry's encoder.
 
     python benchmarks/encode.py [--quick] [--tracers gossamer,gossamer-pure,opentelemetry] [--rounds 9]
 
-The traces are of ten spans each: bare; with five texts (one of them different in each span) and two numbers; with five
-values that are all different. The other tracers have no public encoder; what theirs cost is in the figures of `span.py`.
+Both cores; the traces are of ten spans each: bare; with five texts (one of them different in each span) and two
+numbers; with five values that are all different. The other tracers have no public encoder; what theirs cost is in the
+figures of `span.py`.
 """
 
 from __future__ import annotations

@@ -141,7 +141,12 @@ class Connection(asyncio.Protocol):
         if path.startswith(b"/bench/"):
             if path == b"/bench/reset":
                 state.reset()
-            found = {"spans": count_spans(state.kept)} if path == b"/bench/spans" else state.stats()
+            if path == b"/bench/spans":
+                found: Dict[str, Any] = {"spans": count_spans(state.kept)}
+            elif path == b"/bench/traces":
+                found = {"traces": sum(count_traces(*kept) for kept in state.kept)}
+            else:
+                found = state.stats()
             self.write(json.dumps(found).encode())
             return
         if method != b"GET":
@@ -161,6 +166,12 @@ class Connection(asyncio.Protocol):
 def count_spans(kept: List[Tuple[bytes, bytes, bytes]]) -> int:
     """The spans in kept requests; Elastic's agent compresses equal calls into one span that tells their number."""
     return sum(count_in(path, head, body) for path, head, body in kept)
+
+
+def count_traces(path: bytes, head: bytes, body: bytes) -> int:
+    """The traces of Datadog's formats, which a header counts; of the others the spans."""
+    found = re.search(rb"x-datadog-trace-count: *(\d+)", head.lower()) if path.startswith(b"/v0.") else None
+    return int(found.group(1)) if found else count_in(path, head, body)
 
 
 def count_in(path: bytes, head: bytes, body: bytes) -> int:

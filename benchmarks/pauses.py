@@ -1,11 +1,11 @@
-"""What the background of a tracer takes from the program: the interpreter's lock held for each span, and the longest pause.
+"""What a tracer's background takes from the program: the lock held for each span, and the longest pause.
 
     python benchmarks/pauses.py [--quick] [--tracers gossamer,ddtrace] [--rounds 3]
 
 The main thread makes a batch of spans while no other thread may run, then reads clocks in a tight loop until the
-background has sent them. Where it stands still and has waited for the lock (a voluntary switch, not the scheduler's), the
-CPU time that the other threads used meanwhile is the time for which they held the lock. Taking CPU time rather than
-wall-clock time keeps out what the machine does beside: a pause lasts at least that long.
+background has sent them. Where it stands still and has waited for the interpreter's lock (a voluntary switch, not the
+scheduler's), the CPU time that the other threads used meanwhile is the time for which they held it. Taking CPU time
+rather than wall-clock time keeps out what the machine does beside: a pause lasts at least that long.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ BATCHES = {"quick": (1000, 10000), "full": (1000, 10000, 100000)}
 LIMITS = {"scout": 400, "newrelic": 0, "logfire": 10000, "sentry": 1000, "elastic": 10000}
 SOON = {
     "DD_TRACE_WRITER_INTERVAL_SECONDS": "0.3",
+    "DD_TRACE_WRITER_BUFFER_SIZE_BYTES": "400000000",
     "OTEL_BSP_SCHEDULE_DELAY": "300",
     "ELASTIC_APM_API_REQUEST_TIME": "300ms",
 }

@@ -19,20 +19,24 @@ import sys
 import time
 from typing import Any, Dict, List, Optional
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, HERE)
+if __package__ in (None, ""):
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import report
 import side_by_side as bench
 import tracers
 
+HERE = bench.HERE
+
 # Seconds in quick mode, on two cores that do nothing else; together under five minutes. After these no further round
 # begins; after four times as long (a busy machine) a benchmark is ended and its table is missing.
-# Cases by hand have two and a half minutes: span to startup. Workloads have the same: web to service; slope is not quick.
+# Cases by hand have half of it: span to startup. Workloads have the same: web to service; slope is not quick.
 QUICK = {"span": 50, "encode": 5, "memory": 25, "pauses": 30, "startup": 40, "web": 60, "libraries": 50, "service": 35}
 FULL = (*QUICK, "slope")
 # Our own pages, without peers: arguments that make them quick. Run whole, or by name.
 ALONE = {"viewer": ["--quick"], "viewer_page": ["10000"]}
-LIBRARIES = ("flask", "django", "fastapi", "starlette", "uvicorn", "gunicorn", "httpx", "requests", "redis", "psycopg", "jinja2")
+LIBRARIES = (
+    "django", "fastapi", "flask", "gunicorn", "httpx", "jinja2", "psycopg", "redis", "requests", "starlette", "uvicorn",
+)  # fmt: skip
 
 
 def main() -> int:
@@ -87,7 +91,7 @@ def version(tracer: str, *packages: str) -> Dict[str, str]:
 
 
 def python_version() -> str:
-    code = "import json, platform; print(json.dumps(platform.python_implementation() + ' ' + platform.python_version()))"
+    code = "import json, platform as p; print(json.dumps(p.python_implementation() + ' ' + p.python_version()))"
     return str(bench.run([tracers.python("none"), "-c", code], bench.environment()))
 
 

@@ -6,8 +6,8 @@ A benchmark is a module with
     TITLE     the heading of its table
     cases     a function from `Options` to the `Row`s that it measured
 
-and ends with `if __name__ == "__main__": bench.main(sys.modules[__name__])`. `cases` prints nothing on stdout; what could
-not be measured becomes a row with a note instead of a figure (`missing`), and the others go on.
+and ends with `if __name__ == "__main__": bench.main(sys.modules[__name__])`. `cases` prints nothing on stdout; what
+could not be measured becomes a row with a note instead of a figure (`missing`), and the others go on.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def interleave(
 def added_rows(
     found: Found, units: Dict[str, str], notes: Optional[Dict[str, str]] = None, base: str = BASE
 ) -> List[Row]:
-    """A row for what each tracer adds to the base: the median of the differences within a round, the least of the leasts."""
+    """A row for what each tracer adds to the base: the median of the differences in a round, and that of the leasts."""
     result = []
     for case, unit in units.items():
         before = found[base].get(case)

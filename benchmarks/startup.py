@@ -9,7 +9,6 @@ measured inside a process that does nothing else.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess

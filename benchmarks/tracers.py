@@ -12,8 +12,8 @@ and Elastic for some frameworks):
     tracers.django(settings_dict)       before django.setup(): adds what has to stand in the settings
     tracers.finish()                    before the end: sends what is pending, where the tracer knows how
 
-`launch(..., mode="unsampled")` keeps the tracer but samples nothing; `mode="disabled"` switches it off by its own setting.
-For spans made by hand, `start()` in the process of the worker sets up the tracer of `GOSSAMER_BENCH`.
+`launch(..., mode="unsampled")` keeps the tracer but samples nothing; `mode="disabled"` switches it off by its own
+setting. For spans made by hand, `start()` in a process that `worker` has described sets up its tracer.
 Everything is done through documented settings and public API.
 """
 
@@ -30,8 +30,6 @@ if __package__ in (None, ""):
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import side_by_side as bench
 
-# Tells the worker which tracer it runs under, and in which mode.
-VARIABLE = "BENCH_TRACER"
 NOBODY = {"none", "gossamer", "gossamer-pure"}
 
 
@@ -47,7 +45,7 @@ class Tracer(NamedTuple):
     variables: Dict[str, str]
     unsampled: Dict[str, str]
     disabled: Dict[str, str]
-    # The program in the environment's bin/ that starts another one traced; empty: `bootstrap` calls init in the process.
+    # The program in the environment's bin/ that starts another one traced; empty: `bootstrap` does it in the process.
     launcher: Tuple[str, ...] = ()
     # What it is not able to do, or does differently; for the tables.
     note: str = ""
@@ -136,7 +134,11 @@ TRACERS: Dict[str, Tracer] = {
         Tracer(
             "logfire", "Logfire", "bench-logfire", "logfire",
             {
-                **OTLP, "OTEL_BSP_MAX_QUEUE_SIZE": "1048576", "LOGFIRE_SEND_TO_LOGFIRE": "false", "LOGFIRE_CONSOLE": "false", "LOGFIRE_SERVICE_NAME": "bench",
+                **OTLP,
+                "OTEL_BSP_MAX_QUEUE_SIZE": "1048576",
+                "LOGFIRE_SEND_TO_LOGFIRE": "false",
+                "LOGFIRE_CONSOLE": "false",
+                "LOGFIRE_SERVICE_NAME": "bench",
                 "LOGFIRE_IGNORE_NO_CONFIG": "1",
             },
             {"LOGFIRE_TRACE_SAMPLE_RATE": "0"},
@@ -180,7 +182,7 @@ def python(tracer: str) -> str:
         raise bench.Failure(_unbuilt[name])
     if name not in _pythons:
         script = os.path.join(bench.ROOT, "scripts", "environments.py")
-        done = subprocess.run([sys.executable, script, "python", name], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        done = subprocess.run([sys.executable, script, "python", name], capture_output=True)
         if done.returncode:
             last = done.stderr.decode().strip().splitlines()[-1:]
             _unbuilt[name] = "its environment cannot be built: " + "".join(last)
@@ -243,8 +245,8 @@ def launch(
 ) -> Tuple[List[str], Dict[str, str]]:
     """The command and the environment that run a script with automatic instrumentation.
 
-    `script` may be "-m" with the module as the first of `args`. The command becomes (exec) or is the program: its process
-    is the traced one.
+    `script` may be "-m" with the module as the first of `args`. The command becomes (exec) or is the program: its
+    process is the traced one.
     """
     found, interpreter = TRACERS[tracer], python(tracer)
     env = variables(tracer, agent_port, mode)
@@ -309,8 +311,9 @@ def init_sentry() -> None:
     """Tracing on, everything sampled."""
     import sentry_sdk
 
-    rate = os.environ.get("BENCH_SENTRY_RATE", "1")
-    sentry_sdk.init(traces_sample_rate=float(rate) if rate else None, auto_session_tracking=False, transport_queue_size=1 << 20)
+    text = os.environ.get("BENCH_SENTRY_RATE", "1")
+    rate = float(text) if text else None
+    sentry_sdk.init(traces_sample_rate=rate, auto_session_tracking=False, transport_queue_size=1 << 20)
 
 
 def attach(framework: str, app: Any) -> None:

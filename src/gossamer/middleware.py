@@ -62,4 +62,14 @@ class ASGIMiddleware:
         send: Callable[[Dict[str, Any]], Awaitable[None]],
     ) -> Any:
         """Answer one request, serve one websocket, or pass on a lifespan."""
-        return await asgi.call(self._requests, self._single, scope, receive, send)
+        exchange = self._requests.begin(scope)
+        if exchange is None:
+            return await self._single(scope, receive, send)
+        exchange.enter(receive, send)  # as `asgi.call` does, without a coroutine more
+        try:
+            result = await self._single(scope, exchange.receive, exchange.send)
+        except BaseException as error:
+            exchange.leave(error)
+            raise
+        exchange.leave(None)
+        return result

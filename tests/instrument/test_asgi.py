@@ -496,3 +496,44 @@ def test_routes_add_up(spans):
     Client().call(ASGIMiddleware(application))
     span = spans.one("asgi.request")
     assert (span.resource, span.attributes["http.route"]) == ("GET /api/users/{id}", "/api/users/{id}")
+
+
+@pytest.mark.parametrize(
+    "server, address, port",
+    [(("shop", 8000), "shop", 8000), (("shop", 80), "shop", None), (("unix", None), "unix", None), (None, None, None)],
+)
+def test_without_a_host_header_the_server_says_where_it_is(spans, server, address, port):
+    Client().call(ASGIMiddleware(hello), scope_of(server=server))
+    attributes = spans.one("asgi.request").attributes
+    assert (attributes.get("server.address"), attributes.get("server.port")) == (address, port)
+
+
+def test_requests_do_not_share_attributes(spans):
+    application = ASGIMiddleware(hello)
+    for path, host in (("/one", b"a"), ("/two", b"a"), ("/one", b"b:81")):
+        Client().call(application, scope_of(path=path, headers=[(b"host", host), (b"user-agent", path.encode())]))
+    assert [span.attributes["url.path"] for span in spans] == ["/one", "/two", "/one"]
+    assert [span.attributes["user_agent.original"] for span in spans] == ["/one", "/two", "/one"]
+    assert [span.attributes["server.address"] for span in spans] == ["a", "a", "b"]
+    assert spans[2].attributes["server.port"] == 81
+
+
+def test_headers_that_settings_name(spans):
+    app = traced(hello, header_tags={"host": "", "user-agent": "agent", "x-long": ""})
+    headers = [(b"host", b"a:1"), (b"user-agent", b"x"), (b"x-long", b"y" * 5000), (b"x-long", b"z")]
+    Client().call(app, scope_of(headers=headers))
+    attributes = spans.one("asgi.request").attributes
+    assert attributes["http.request.header.host"] == "a:1" and attributes["agent"] == "x"
+    assert attributes["http.request.header.x-long"] == "y" * 4096
+
+
+def test_an_error_that_is_answered_ends_with_the_call_but_at_the_answer(spans):
+    """Nothing is active in between that was not: late work stays below the request."""
+
+    async def application(scope, receive, send):
+        await send({"type": "http.response.start", "status": 503, "headers": []})
+        await send({"type": "http.response.body"})
+        assert not spans and gossamer.current_span() is scope[http_server.KEY]
+
+    Client().call(ASGIMiddleware(application))
+    assert spans.one("asgi.request").error

@@ -192,3 +192,30 @@ def test_coroutines_at_once(bench):
     spans = bench.spans
     for task in [span for span in spans if span.name == "task"]:
         assert sum(span.parent_id == task.span_id for span in spans) == 3
+
+
+def test_a_statement_that_is_passed_by_name(bench):
+    cursor = driver.connect(":memory:").cursor()
+    assert bench.spans == []
+    assert cursor.execute(query="select 'secret'").fetchall() == [("secret",)]
+    (span,) = bench.spans
+    assert span.resource == "select ?" and span.attributes["db.operation.name"] == "SELECT"
+    with pytest.raises(TypeError):
+        cursor.execute(statements="select 1")
+    with pytest.raises(TypeError):
+        type(cursor).execute()
+    assert bench.spans == [] and bench.engine.statuses["small"].sites[0].failures == 0
+
+
+def test_what_is_no_text_is_shown_by_its_text(bench):
+    class Composed:
+        __hash__ = None
+
+        def __str__(self):
+            return "select 'secret'"
+
+    cursor = driver.connect_fixed(":memory:").cursor()
+    with pytest.raises(Exception):
+        cursor.execute(Composed())
+    (span,) = bench.spans
+    assert span.resource == "select ?" and span.error

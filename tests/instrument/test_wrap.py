@@ -8,7 +8,7 @@ import traceback
 
 import pytest
 
-from gossamer._core import current_span, set_active
+from gossamer._core import SpanContext, current_span, set_active
 from gossamer._instrument.declare import SpanStart
 
 TARGET = "tests.instrument.sample:"
@@ -451,3 +451,74 @@ def test_context_is_not_left_behind(bench, traced):
     set_active(None)
     sample.function("x")
     assert current_span() is None
+
+
+class TestFields:
+    """A handler may answer a tuple instead of a `SpanStart`."""
+
+    @pytest.mark.parametrize("target, options", [("function", {}), ("function", {"after": print}), ("coroutine", {})])
+    def test_they_say_the_same(self, bench, target, options):
+        sent = {}
+        fields = ("op", "what", None, "custom", "client", {"a": 1}, sent)
+        bench.integration.trace(TARGET + target, **options)(lambda call: fields)
+        bench.install()
+        result = getattr(bench.sample, target)("x")
+        if target == "coroutine":
+            run(result)
+        span = bench.span()
+        assert (span.name, span.resource, span.service) == ("op", "what", "sampled")
+        assert (span.type, span.kind, span.attributes, span.integration) == ("custom", "client", {"a": 1}, "sample")
+        assert sent["traceparent"].split("-")[2] == "%016x" % span.span_id
+
+    def test_service_of_their_own(self, bench):
+        bench.integration.trace(TARGET + "function")(lambda call: ("op", None, "mine", None, "internal", {}, None))
+        bench.install()
+        bench.sample.function("x")
+        assert bench.span().service == "mine"
+
+    def test_a_broken_tuple_leaves_the_call_untraced(self, bench):
+        bench.integration.trace(TARGET + "function")(lambda call: ("op", "what"))
+        bench.install()
+        assert bench.sample.function("x") == "x-2"
+        assert bench.spans() == [] and bench.status.sites[0].failures == 1 and current_span() is None
+
+
+class TestRecording:
+    def test_a_call_knows_whether_anything_is_recorded(self, bench):
+        seen = []
+
+        def handler(call):
+            seen.append(call.recording)
+            return SpanStart("op")
+
+        bench.integration.trace(TARGET + "function")(handler)
+        bench.integration.trace(TARGET + "coroutine")(handler)
+        bench.install()
+        bench.sample.function("x")
+        with bench.tracer.trace("kept"):
+            bench.sample.function("x")
+        bench.tracer.recorder.enabled = False
+        with bench.tracer.trace("dropped"):
+            bench.sample.function("x")
+            run(bench.sample.coroutine(1))
+        with bench.tracer.activate(SpanContext(5, 6)):
+            bench.sample.function("x")
+        assert seen == [True, True, False, False, True]
+
+
+class TestBuild:
+    def test_the_handler_makes_the_wrapper(self, bench):
+        @bench.integration.wrap(TARGET + "Thing.method", build=True)
+        def handler(site):
+            def wrapper(*args, **kwargs):
+                result = site.original(*args, **kwargs)
+                return result if site.off else result + ("built",)
+
+            return wrapper
+
+        bench.install()
+        thing = bench.sample.Thing()
+        assert thing.method("a") == (thing, "a", 1, "built") and bench.sample.Thing.method.__name__ == "method"
+        kept = bench.sample.Thing.method
+        bench.engine.uninstall()
+        assert kept(thing, "a") == thing.method("a") == (thing, "a", 1)

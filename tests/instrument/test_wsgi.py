@@ -9,8 +9,11 @@ import wsgiref.util
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import gossamer
+from gossamer._instrument.conventions import http_server, query
 from gossamer._instrument.conventions.http_server import WebServer
 from gossamer._instrument.protocols import wsgi
 from gossamer.middleware import WSGIMiddleware
@@ -435,6 +438,17 @@ def test_secrets_in_the_query_string(spans, query, recorded):
     assert spans.one("wsgi.request").attributes["url.query"] == recorded
 
 
+QUERY_PARTS = (
+    "pass word token TOKEN: %3A a1b2c3d4e5f6g & = %3D auth author sig x 1 bearer+ BEARER%20 gho_ ghp_ ey eyJ .eyJ "
+    "BEGIN +RSA+ PRIVATE +KEY api _ - key pa\u017f\u017f \u212aey session id otp spin " + "a" * 36
+).split()
+
+
+@given(st.lists(st.sampled_from(QUERY_PARTS), max_size=9).map("".join))
+def test_quick_answers_are_those_of_the_expressions(text):
+    assert query.redact(text) == "&".join(query._redact_parameter(part) for part in text.split("&"))
+
+
 def test_an_expression_of_the_users(spans):
     call(traced(hello, query_string_obfuscation="b+"), QUERY_STRING="a=bb&token=1")
     call(traced(hello, query_string_obfuscation=""), QUERY_STRING="token=1")
@@ -478,9 +492,7 @@ def test_an_environment_that_is_not_one(spans):
 
 def test_details_that_fail_are_reported(spans):
     problems = []
-    requests = wsgi.Requests(
-        WebServer(gossamer.tracer, "wsgi.request"), lambda span, environ: 1 / 0, problems.append
-    )
+    requests = wsgi.Requests(WebServer(gossamer.tracer, "wsgi.request"), lambda span, environ: 1 / 0, problems.append)
     assert call(lambda environ, start: requests.call(hello, environ, start)) == [b"hello"]
     assert isinstance(problems[0], ZeroDivisionError)
     assert spans.one("wsgi.request")
@@ -500,3 +512,87 @@ def test_a_body_that_is_never_closed_ends_when_it_was_last_asked(spans):
     del body
     gc.collect()
     assert spans.one("wsgi.request").duration < 250000000
+
+
+def test_arguments_by_keyword_are_passed_on_by_keyword(spans):
+    calls = []
+
+    def application(environ, start_response):
+        start_response("200 OK", response_headers=[("A", "b")])
+        start_response("201 Created", [("A", "b")], None)
+        start_response(status="404 Not Found", headers=[])
+        return []
+
+    environ = {}
+    wsgiref.util.setup_testing_defaults(environ)
+    WSGIMiddleware(application)(environ, lambda *args, **kwargs: calls.append((args, kwargs)))
+    assert calls == [
+        (("200 OK",), {"response_headers": [("A", "b")]}),
+        (("201 Created", [("A", "b")], None), {}),
+        (("404 Not Found",), {"headers": []}),
+    ]
+    assert spans.one("wsgi.request").attributes["http.response.status_code"] == 404
+
+
+def test_a_body_of_finished_parts_is_taken_without_us(spans):
+    parts = Parts([b"1", b"2"])
+    requests = wsgi.Requests(WebServer(gossamer.tracer, "wsgi.request"), ready=lambda body: body is parts)
+    body = call(lambda environ, start: requests.call(lambda environ, start: parts, environ, start))
+    iterator = iter(body)
+    assert iterator is parts.iterator and list(iterator) == [b"1", b"2"]
+    assert not spans
+    body.close()
+    span = spans.one("wsgi.request")
+    assert parts.closed_in is span
+
+
+def test_a_body_that_ready_cannot_judge(spans):
+    problems = []
+    server = WebServer(gossamer.tracer, "wsgi.request")
+    requests = wsgi.Requests(server, None, problems.append, lambda body: 1 / 0)
+    body = call(lambda environ, start: requests.call(lambda environ, start: iter([b"1"]), environ, start))
+    assert list(body) == [b"1"]
+    body.close()
+    assert isinstance(problems[0], ZeroDivisionError) and spans.one("wsgi.request")
+
+
+class Parts:
+    """A body whose iterator and whose end can be watched."""
+
+    def __init__(self, parts):
+        self.iterator = iter(parts)
+
+    def __iter__(self):
+        return self.iterator
+
+    def close(self):
+        self.closed_in = gossamer.current_span()
+
+
+def test_requests_do_not_share_attributes(spans):
+    application = WSGIMiddleware(hello)
+    for path in ("/one", "/two", "/one"):
+        call(application, PATH_INFO=path)
+    call(application, PATH_INFO="/post", REQUEST_METHOD="POST", HTTP_HOST="other:81")
+    assert [span.attributes["url.path"] for span in spans] == ["/one", "/two", "/one", "/post"]
+    assert len({id(span.attributes) for span in spans}) == 4
+    assert spans[3].attributes["http.request.method"] == "POST"
+    assert (spans[3].attributes["server.address"], spans[3].attributes["server.port"]) == ("other", 81)
+
+
+def test_what_is_kept_of_requests_has_an_end(spans):
+    server = WebServer(gossamer.tracer, "wsgi.request")
+    requests = wsgi.Requests(server)
+
+    def application(environ, start_response):
+        start_response("200 " + environ["PATH_INFO"], [])
+        return []
+
+    for number in range(1200):
+        environ = {"PATH_INFO": "/%d" % number, "HTTP_HOST": "h%d" % number, "QUERY_STRING": "p%d=1" % number}
+        environ["REQUEST_METHOD"] = "GET" if number % 2 else "BREW%d" % number
+        call(lambda environ, start: requests.call(application, environ, start), **environ)
+    assert len(server._templates) <= 256 and not any(key[0].startswith("BREW") for key in server._templates)
+    assert len(http_server._plain_paths) <= 1024 and len(http_server._statuses) <= 256
+    assert len(query._secret) <= 1024
+    assert len({span.attributes["url.path"] for span in spans}) == 1200

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from flask import Blueprint, Flask, Response, abort, render_template_string, request
+from werkzeug.test import create_environ
 
 import gossamer
 from gossamer.middleware import WSGIMiddleware
@@ -261,6 +262,27 @@ def test_callbacks_are_part_of_the_request(spans):
     response = get(app, "/users/7")
     assert response.status_code == 200
     assert seen == [one(spans)] * 3
+
+
+def test_only_finished_bodies_go_without_us(spans):
+    app, seen = make_app(), []
+
+    @app.route("/closing")
+    def closing():
+        response = Response("done")
+        response.call_on_close(lambda: seen.append(gossamer.current_span()))
+        return response
+
+    assert get(app, "/closing").data == b"done"
+    assert seen == [one(spans)]
+    kinds = {}
+    for path in ("/closing", "/stream"):
+        body = app.wsgi_app(create_environ(path), lambda *args: None)
+        kinds[path] = type(body).__name__
+        list(body)
+        body.close()
+    assert kinds == {"/closing": "ReadyBody", "/stream": "Body"}
+    assert len(spans.find("part")) == 3
 
 
 def test_a_resource_set_by_hand_stays(spans):

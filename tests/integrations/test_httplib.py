@@ -164,3 +164,21 @@ def test_unpatched(connection, http_server, spans):
     connection.close()
     gc.collect()
     assert len(spans) <= 1
+
+
+def test_line_breaks_of_others_do_not_split_the_head(connection, http_server, spans):
+    context = gossamer.SpanContext(5, 6, 1, tracestate="a=b\r\nx-evil: 1")
+    with gossamer.tracer.activate(context):
+        connection.request("GET", "/")
+        assert connection.getresponse().read() == b"ok"
+    assert "x-evil" not in http_server.last.headers and http_server.last.headers["x-datadog-trace-id"] == "5"
+
+
+def test_a_head_that_cannot_be_written_goes_as_it_is(connection, http_server, spans, monkeypatch):
+    def broken(span, carrier):
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr(gossamer.tracer.propagation, "inject", broken)
+    connection.request("GET", "/")
+    assert connection.getresponse().read() == b"ok"
+    assert spans.one().resource == "GET /" and gossamer.current_span() is None

@@ -349,3 +349,15 @@ def test_asyncio_cluster(redis_cluster, spans):
     assert len(found) == (3 if VERSION >= (4, 3, 2) else 2)
     assert {span.parent_id for span in found} == {spans.one("outer").span_id}
     assert found[0].attributes["server.port"] in [node.port for node in redis_cluster]
+
+
+def test_inside_a_trace_that_is_not_recorded(client, spans):
+    recorder = gossamer.tracer.recorder
+    recorder.enabled = False
+    with gossamer.trace("outer"):
+        client.set("key", "1")
+        client.pipeline().get("key").execute()
+    recorder.enabled = True
+    assert len(spans) == 0
+    client.get("key")
+    assert spans.one().resource == "GET"

@@ -216,3 +216,76 @@ def test_unpatched(http_server, spans):
     requests.get(http_server.url + "/")
     assert len(spans) == 1
     assert "traceparent" not in http_server.last.headers
+
+
+def test_what_does_not_send_through_http_client_gets_the_headers(spans):
+    class Local(requests.adapters.BaseAdapter):
+        def send(self, request, **kwargs):
+            self.seen = dict(request.headers)
+            response = requests.Response()
+            response.status_code, response.url, response.request = 200, request.url, request
+            return response
+
+        def close(self):
+            pass
+
+    class Own(requests.adapters.HTTPAdapter):
+        send = Local.send
+
+    for adapter in (Local(), Own()):
+        session = requests.Session()
+        session.mount("local://", adapter)
+        assert session.get("local://shop/cart").status_code == 200
+        assert adapter.seen["x-datadog-parent-id"] == str(spans[-1].span_id)
+
+
+def test_an_adapter_that_turns_out_not_to_send_through_http_client(spans):
+    class Adapter(requests.adapters.HTTPAdapter):
+        pass
+
+    sent = []
+
+    def send(self, request, **kwargs):
+        sent.append(dict(request.headers))
+        response = requests.Response()
+        response.status_code, response.url, response.request = 200, request.url, request
+        return response
+
+    session = requests.Session()
+    session.mount("http://", Adapter())
+    session.mount("https://", Adapter())
+    before, requests.adapters.HTTPAdapter.send = requests.adapters.HTTPAdapter.send, send
+    try:
+        session.get("http://shop.test/")
+        session.get("http://shop.test/")
+    finally:
+        requests.adapters.HTTPAdapter.send = before
+    assert sent[1]["x-datadog-parent-id"] == str(spans[1].span_id)
+
+
+def test_without_the_hook_of_http_client_the_headers_carry_the_context(http_server, spans):
+    gossamer.unpatch("httplib")
+    with gossamer.trace("outer"):
+        requests.get(http_server.url + "/redirect/1")
+    span = spans.one("requests.request")
+    assert {request.headers["x-datadog-parent-id"] for request in http_server.requests} == {str(span.span_id)}
+
+
+def test_nothing_waits_after_the_call(http_server, spans):
+    from gossamer._instrument import deferred
+
+    requests.get(http_server.url + "/")
+    with pytest.raises(requests.exceptions.ConnectionError):
+        requests.get("http://127.0.0.1:1/x")
+    assert not deferred._waiting
+
+
+def test_a_trace_that_is_not_recorded_goes_on_elsewhere(http_server, spans):
+    recorder = gossamer.tracer.recorder
+    recorder.enabled = False
+    with gossamer.trace("outer") as outer:
+        requests.get(http_server.url + "/status/500")
+    recorder.enabled = True
+    assert len(spans) == 0
+    headers = http_server.last.headers
+    assert headers["x-datadog-trace-id"] == trace_id(outer) and headers["x-datadog-parent-id"] != str(outer.span_id)

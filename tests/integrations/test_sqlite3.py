@@ -271,3 +271,27 @@ def test_patched_before_the_import_and_again():
         """.replace("\n        ", "\n")
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_inside_a_trace_that_is_not_recorded(connection, spans):
+    recorder = gossamer.tracer.recorder
+    recorder.enabled = False
+    with gossamer.trace("outer") as outer:
+        assert connection.execute("select 1").fetchone() == (1,)
+        assert gossamer.current_span() is outer
+    recorder.enabled = True
+    assert len(spans) == 0
+    connection.execute("select 1")
+    assert len(spans) == 1
+
+
+def test_statements_without_a_first_word(connection, spans):
+    connection.execute("")
+    assert "db.operation.name" not in spans.one().attributes and spans.one().attributes["db.query.text"] == ""
+
+
+def test_the_attributes_of_one_span_are_its_own(connection, spans):
+    for _ in range(2):
+        connection.execute("select 1")
+    first, second = spans
+    assert first.attributes == second.attributes and first.attributes is not second.attributes

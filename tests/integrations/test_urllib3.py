@@ -140,3 +140,29 @@ def test_without_urllib3_the_layer_below_is_seen(manager, http_server, spans):
     gossamer.unpatch()
     manager.request("GET", http_server.url + "/")
     assert len(spans) == 1 and "traceparent" not in http_server.last.headers
+
+
+def test_a_connection_that_writes_its_head_itself_gets_the_headers(http_server, spans):
+    class Connection(urllib3.connection.HTTPConnection):
+        def endheaders(self, *args, **kwargs):
+            seen.append(b"\n".join(self._buffer).decode())
+            return super().endheaders(*args, **kwargs)
+
+    class Pool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Connection
+
+    seen = []
+    mine = {"X-Mine": "1"}
+    pool = Pool("127.0.0.1", http_server.port)
+    pool.request("GET", "/", headers=mine)
+    pool.close()
+    span = spans.one()
+    assert "x-datadog-parent-id: %d" % span.span_id in seen[0].lower() and mine == {"X-Mine": "1"}
+    assert http_server.last.headers["x-datadog-parent-id"] == str(span.span_id)
+
+
+def test_without_the_hook_of_http_client_the_headers_carry_the_context(pool, http_server, spans):
+    gossamer.unpatch("httplib")
+    mine = {"X-Mine": "1"}
+    pool.request("GET", "/", headers=mine)
+    assert mine == {"X-Mine": "1"} and http_server.last.headers["x-datadog-parent-id"] == str(spans.one().span_id)

@@ -14,11 +14,13 @@ from gossamer._core import Buffer, Recorder, SpanContext
 from gossamer._trace.propagation import (
     FIELDS,
     Propagation,
+    context_of,
     environ_getter,
     headers_getter,
     pairs_getter,
     setter,
 )
+from gossamer._trace.propagators import datadog, w3c
 from gossamer._trace.sampler import Sampler
 
 UPPER, LOW = 0x0AF7651916CD43DD, 0x8448EB211C80319C
@@ -346,3 +348,97 @@ def test_the_tracer_continues_whatever_was_extracted():
         assert (span.trace_id, span.parent_id, span.trace.origin) == (7, 0, "synthetics")
     with tracer.start_span("x", start_time=float("inf")) as span:
         assert span.start_time > 0
+
+
+# -- what is kept from one message to the next ------------------------------------------------------------------------
+
+
+@given(
+    trace_id=st.integers(1, 2**128 - 1).filter(lambda number: number & 2**64 - 1),
+    priority=st.sampled_from([None, -1, 0, 1, 2]),
+    mechanism=st.sampled_from([None, 0, 1, 3, 4]),
+    origin=st.sampled_from([None, "rum", "a\nb", "o" * 250, "feedc0defeedc0de"]),
+    tags=st.dictionaries(
+        st.sampled_from(["_dd.p.dm", "_dd.p.a", "_dd.p.tid", "_dd.parent_id", "x"]),
+        st.sampled_from(["-4", "x" * 300, "b,c", "00000000000000bb"]),
+    ),
+    tracestate=st.sampled_from(["", "foo=1", "foo=" + "x" * 250 + ",bar=" + "y" * 250, "foo=feedc0defeedc0de"]),
+    baggage=st.sampled_from([{}, {"a": "1"}]),
+    styles=st.sampled_from([("datadog", "tracecontext", "baggage"), ("tracecontext", "datadog"), ("tracecontext",)]),
+)
+def test_a_span_sends_what_its_context_says(trace_id, priority, mechanism, origin, tags, tracestate, baggage, styles):
+    """What was written for one span serves for others, and is each time what the propagators would write."""
+    parent = SpanContext(trace_id, 5, priority, origin, tags, tracestate, baggage)
+    propagation = Propagation(styles)
+    for _ in range(2):
+        with Recorder(Buffer()).start("client", parent=parent) as span:
+            span.trace.mechanism = mechanism
+            expected = {}
+            context = context_of(span)
+            context.tags = dict(context.tags)
+            for propagator in propagation.injectors:
+                propagator.inject(context, expected.__setitem__)
+            headers = {}
+            propagation.inject(span, headers)
+            assert list(headers.items()) == list(expected.items())
+
+
+def test_a_decision_taken_between_two_messages_shows_in_the_second():
+    with Recorder(Buffer(), Sampler()).start("client", parent=None) as span:
+        assert headers_of(span)["x-datadog-sampling-priority"] == "1"
+        span.trace.keep()
+        headers = headers_of(span)
+        assert headers["x-datadog-sampling-priority"] == "2" and headers["x-datadog-tags"].startswith("_dd.p.dm=-4")
+        span.trace.origin = "rum"
+        assert headers_of(span)["x-datadog-origin"] == "rum"
+        span.set_baggage("a", "1")
+        assert headers_of(span)["baggage"] == "a=1"
+
+
+def test_what_is_kept_has_an_end():
+    propagation = Propagation()
+    for number in range(600):
+        parent = SpanContext(7, 5, 1, None, {"_dd.p.n": str(number)}, "foo=%d" % number)
+        propagation.inject(Recorder(Buffer()).start("client", parent=parent), {"X-%d" % number: "1"})
+        state = "dd=s:1;p:00000000000000bb;t.n:%d" % number
+        tags = "_dd.p.tid=0af7651916cd43dd,_dd.p.n=%d" % number
+        context = propagation.extract(dict(BOTH, **{"tracestate": state, "x-datadog-tags": tags}))
+        assert context.tags == {"_dd.p.n": str(number), "_dd.parent_id": "00000000000000bb"}
+    assert len(propagation._forms) <= 256
+    assert len(datadog._read) <= 256 and len(w3c._states) <= 256
+
+
+@pytest.mark.parametrize(
+    "header, tags",
+    [
+        ("_dd.p.dm=-4,_dd.p.tid=0af7651916cd43dd", {"_dd.p.dm": "-4"}),
+        ("_dd.p.tid=0af7651916cd43dd,_dd.p.dm=-4", {"_dd.p.dm": "-4"}),
+        ("_dd.p.a=1,_dd.p.tid=0af7651916cd43dd,_dd.p.dm=-4", {"_dd.p.a": "1", "_dd.p.dm": "-4"}),
+        ("_dd.p.tid=0af7651916cd43dd", {}),
+        (",_dd.p.tid=0af7651916cd43dd", {"_dd.propagation_error": "decoding_error"}),
+        ("_dd.p.tid=0af7651916cd43dd,", {"_dd.propagation_error": "decoding_error"}),
+        ("_dd.p.a=1,,_dd.p.tid=0af7651916cd43dd", {"_dd.propagation_error": "decoding_error"}),
+    ],
+)
+def test_the_upper_half_wherever_it_stands(header, tags):
+    for _ in range(2):  # read, and read again from what was kept
+        context = Propagation(("datadog",), ("datadog",)).extract(dict(DATADOG, **{"x-datadog-tags": header}))
+        assert context.tags == tags
+        assert context.trace_id == (LOW if "_dd.propagation_error" in tags else TRACE)
+        context.tags["_dd.p.mine"] = "1"  # must not show in the next one
+
+
+@pytest.mark.parametrize(
+    "state, tags",
+    [
+        ("dd=s:1;p:00000000000000bb;t.dm:-4", {"_dd.p.dm": "-4", "_dd.parent_id": "00000000000000bb"}),
+        ("dd=s:1;t.p:00000000000000bb", {"_dd.p.p": "00000000000000bb"}),
+        ("dd=p:00000000000000bbb", {}),
+        ("dd=p:00000000000000bb;p:0000000000000000", {"_dd.parent_id": "0000000000000000"}),
+    ],
+)
+def test_the_last_span_in_our_member(state, tags):
+    for _ in range(2):
+        context = Propagation(("tracecontext",), ("tracecontext",)).extract(dict(W3C, tracestate=state))
+        assert context.tags == tags
+        context.tags["_dd.p.mine"] = "1"

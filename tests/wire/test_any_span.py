@@ -6,7 +6,7 @@ import json
 from typing import Any, Dict, List, Tuple
 
 from google.protobuf import json_format
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from gossamer._core.pure import Batch
@@ -14,7 +14,7 @@ from gossamer._wire import datadog
 from gossamer._wire.datadog import encode_v04, encode_v05
 from gossamer._wire.datadog_decode import Decoder
 from gossamer._wire.otlp import encode_json, encode_protobuf, sampled
-from tests.wire.build import process, v04, v05
+from tests.wire.build import Maker, process, v04, v05
 from tests.wire.strategies import batches
 
 OF = process()
@@ -37,7 +37,16 @@ def test_v04_and_v05_say_the_same(batch: Batch) -> None:
     assert [len(trace) for trace in traces] == [len(chunk.spans) for chunk in batch]  # nothing was given up
 
 
+def odd_number() -> Batch:
+    maker = Maker()
+    for value in (1.5, float("inf")):
+        maker.start(attributes={"n": value, "x": "after %r" % value, "env": "own" if value > 2 else "test"}).finish()
+        maker.start(attributes={"n": value, "x": "after it"}).finish()
+    return maker.batch()
+
+
 @given(batches())
+@example(odd_number())
 @patient
 def test_the_three_ways_to_write_a_span_say_the_same(batch: Batch) -> None:
     for make in (lambda: datadog._V04(OF, False), lambda: datadog._V05(OF)):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gossamer._core import pure
 from gossamer._wire.datadog import encode_v04, encode_v05
 from gossamer._wire.datadog_span import constants
 from tests.wire.build import START, TRACE_ID, Maker, one, only, process, remote, v04, v05
@@ -14,11 +15,11 @@ from tests.wire.build import START, TRACE_ID, Maker, one, only, process, remote,
 LOW = TRACE_ID & (1 << 64) - 1
 
 
-def request_trace() -> Any:
+def request_trace(core: Any = pure) -> Any:
     def sampler(trace: Any, span: Any) -> None:
         trace.priority, trace.mechanism, trace.rate = 1, 1, 0.5
 
-    maker = Maker(sampler)
+    maker = Maker(sampler, core)
     attributes = {"http.request.method": "GET", "http.route": "/users/<id>", "http.response.status_code": 200}
     root = maker.start(
         "flask.request", None, resource="GET /users/<id>", type="web", kind="server", integration="flask",

@@ -13,8 +13,9 @@ native = pytest.importorskip("gossamer._core.native")
 from gossamer._wire import datadog, otlp  # noqa: E402
 from gossamer._wire.info import Process  # noqa: E402
 from gossamer._wire.pack import array_header  # noqa: E402
-from tests.wire.build import Maker, process, remote  # noqa: E402
+from tests.wire.build import Maker, process, remote, v04, v05  # noqa: E402
 from tests.wire.strategies import batches  # noqa: E402
+from tests.wire.test_datadog import GOLDEN, request_trace  # noqa: E402
 
 OF = process()
 
@@ -59,6 +60,21 @@ def test_any_span(batch: Any) -> None:
 def test_caches_from_payload_to_payload(given: List[Any], of: Process) -> None:
     for batch in given:
         same(batch, of)
+
+
+@pytest.mark.parametrize("decode", [v04, v05])
+def test_the_golden_trace(decode: Any) -> None:
+    own = ("trace_id", "span_id", "parent_id", "start", "duration")  # differ from run to run
+    (found,) = decode(request_trace(native))
+    assert {span["trace_id"] for span in found} == {found[0]["trace_id"]}
+    assert [span["parent_id"] for span in found] == [0, found[0]["span_id"], found[0]["span_id"]]
+    assert found[0]["start"] <= found[1]["start"] <= found[2]["start"]
+    assert found[0]["duration"] > found[1]["duration"] > 0
+    assert len(found[0]["meta"].pop("_dd.p.tid")) == 16
+    for span, golden in zip(found, GOLDEN):
+        expected = {key: value for key, value in golden.items() if key not in own}
+        expected["meta"] = {key: value for key, value in expected["meta"].items() if key != "_dd.p.tid"}
+        assert {key: value for key, value in span.items() if key not in own} == expected
 
 
 VALUES = [
@@ -238,3 +254,10 @@ def test_a_payload_is_a_buffer_that_lives_as_long_as_it_is_looked_at() -> None:
     assert len({bytes(other) for other in others}) == 5
     with pytest.raises(TypeError):
         view[0] = 1
+
+
+@pytest.mark.parametrize("order", [(1.5, float("inf")), (float("inf"), 1.5), (2**60, 1), (1, "text", ("a",))])
+def test_texts_enter_the_table_in_one_order_whatever_came_before(order: Any) -> None:
+    keys = [{"n": value, "x": "after %r" % (value,), "env": "own"} for value in order]
+    same(spans(*[{"attributes": {"n": value, "x": "after %r" % (value,)}} for value in order * 2]))
+    same(spans(*[{"attributes": attributes} for attributes in keys * 2]))

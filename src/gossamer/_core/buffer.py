@@ -8,14 +8,17 @@ from .values import value_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Deque, Iterator, List, Optional
+    from typing import Any, Callable, Deque, Iterator, List, Optional, Union
 
     from .pure import Span, Trace
+
+    Group = Union[Span, List[Span]]
 
 # Measured with tracemalloc, tests/core/test_memory.py: objects, their dictionaries, short strings.
 TRACE_BYTES = 500
 SPAN_BYTES = 450
 ATTRIBUTE_BYTES = 110
+BARE_BYTES = TRACE_BYTES + SPAN_BYTES
 
 
 class Chunk:
@@ -24,69 +27,100 @@ class Chunk:
     Attributes:
         trace: what the spans share.
         spans: at least one, in the order of their ends.
-        size: estimated bytes that the chunk holds in memory.
     """
 
-    __slots__ = ("trace", "spans", "size")
+    __slots__ = ("trace", "spans")
 
     def __init__(self, trace: Trace, spans: List[Span]) -> None:
         self.trace = trace
         self.spans = spans
-        size = TRACE_BYTES + SPAN_BYTES * len(spans)
-        for span in spans:
-            attributes = span.attributes
-            count = len(attributes)
-            if count:
-                size += ATTRIBUTE_BYTES * count
-                for value in attributes.values():
-                    kind = type(value)
-                    if kind is str:
-                        size += len(value)  # type: ignore[arg-type]
-                    elif kind is tuple or kind is bytes:
-                        size += value_bytes(value)
-            if span.events is not None or span.links is not None:
-                size += span.extra_size()
-        self.size = size
+
+    @property
+    def size(self) -> int:
+        """Estimated bytes that the chunk holds in memory."""
+        return TRACE_BYTES + spans_size(self.spans)
+
+
+def spans_size(spans: List[Span]) -> int:
+    """Estimated bytes of spans, without their trace."""
+    size = SPAN_BYTES * len(spans)
+    for span in spans:
+        attributes = span.attributes
+        if attributes:
+            size += ATTRIBUTE_BYTES * len(attributes)
+            for value in attributes.values():
+                kind = type(value)
+                if kind is str:
+                    size += len(value)  # type: ignore[arg-type]
+                elif kind is tuple or kind is bytes:
+                    size += value_bytes(value)
+        if span.events is not None or span.links is not None:
+            size += span.extra_size()
+    return size
+
+
+def group_size(group: Group) -> int:
+    """The size of a chunk by its spans, or its only span."""
+    if group.__class__ is list:
+        return TRACE_BYTES + spans_size(group)
+    if group.attributes or group.events or group.links:  # type: ignore[union-attr]
+        return TRACE_BYTES + spans_size([group])  # type: ignore[list-item]
+    return BARE_BYTES
 
 
 class Batch:
-    """Chunks taken from a `Buffer` at one time; iterating gives them in the order of their arrival."""
+    """Chunks taken from a `Buffer` at one time; iterating gives them in the order of their arrival.
 
-    __slots__ = ("chunks", "size", "span_count")
+    Args:
+        groups: the spans of each chunk, or the span where it is but one: `Chunk` objects are made when asked for.
+        size: estimated bytes of all.
+    """
+
+    __slots__ = ("groups", "size", "span_count")
 
     native = False
     """Whether the compiled encoders can read it."""
 
-    def __init__(self, chunks: List[Chunk]) -> None:
-        self.chunks = chunks
-        self.size = sum(chunk.size for chunk in chunks)
-        self.span_count = sum(len(chunk.spans) for chunk in chunks)
+    def __init__(self, groups: List[Group], size: Optional[int] = None) -> None:
+        self.groups = groups
+        self.size = sum(map(group_size, groups)) if size is None else size
+        larger = [len(group) - 1 for group in groups if group.__class__ is list]
+        self.span_count = len(groups) + sum(larger)
 
     def __iter__(self) -> Iterator[Chunk]:
-        return iter(self.chunks)
+        for group in self.groups:
+            spans: Any = group if group.__class__ is list else [group]
+            yield Chunk(spans[0].trace, spans)
 
     def __len__(self) -> int:
-        return len(self.chunks)
+        return len(self.groups)
+
+    @property
+    def chunks(self) -> List[Chunk]:
+        """All of them."""
+        return list(self)
 
     def split(self, max_bytes: int) -> List[Batch]:
         """The same chunks in batches of about `max_bytes` each; a larger chunk stands alone."""
+        if self.size <= max_bytes:
+            return [self]
         parts: List[Batch] = []
-        part: List[Chunk] = []
+        part: List[Group] = []
         size = 0
-        for chunk in self.chunks:
-            if part and size + chunk.size > max_bytes:
-                parts.append(Batch(part))
+        for group in self.groups:
+            more = group_size(group)
+            if part and size + more > max_bytes:
+                parts.append(Batch(part, size))
                 part, size = [], 0
-            part.append(chunk)
-            size += chunk.size
-        if part:
-            parts.append(Batch(part))
+            part.append(group)
+            size += more
+        parts.append(Batch(part, size))
         return parts
 
     def halves(self) -> List[Batch]:
         """The same chunks in two batches, to be sent one by one; in one batch where there is but one chunk."""
-        middle = len(self.chunks) // 2
-        return [Batch(self.chunks[:middle]), Batch(self.chunks[middle:])] if middle else [self]
+        middle = len(self.groups) // 2
+        return [Batch(self.groups[:middle]), Batch(self.groups[middle:])] if middle else [self]
 
 
 class Buffer:
@@ -110,41 +144,46 @@ class Buffer:
         #: Called when the buffer is half full: the writer wakes before its interval is over.
         self.on_half_full: Optional[Callable[[], None]] = None
         self.asleep = True
-        self._chunks: Deque[Chunk] = deque()
+        self._groups: Deque[Group] = deque()
 
-    def put(self, chunk: Chunk) -> None:
-        """Keep `chunk` for the writer, or drop and count it when there is no room."""
-        pending = self.pending_bytes + chunk.size
-        if pending > self.max_bytes:
-            self.dropped_spans += len(chunk.spans)
-            self.dropped_traces += 1
-            return
-        self._chunks.append(chunk)
-        self.pending_bytes = pending
-        self.pending_spans += len(chunk.spans)
-        if self.asleep:
-            self.asleep = False
-            if self.on_first is not None:
-                self.on_first()
-        elif pending * 2 > self.max_bytes and self.on_half_full is not None:
-            self.on_half_full()
+    def put(self, group: Group) -> None:
+        """Keep the spans of a chunk (or the one span) for the writer, or drop and count them when there is no room."""
+        count = len(group) if group.__class__ is list else 1
+        try:
+            pending = self.pending_bytes + group_size(group)
+            if pending <= self.max_bytes:
+                self._groups.append(group)
+                self.pending_bytes = pending
+                self.pending_spans += count
+                if self.asleep:
+                    self.asleep = False
+                    if self.on_first is not None:
+                        self.on_first()
+                elif pending * 2 > self.max_bytes and self.on_half_full is not None:
+                    self.on_half_full()
+                return
+        except Exception:  # the writer's thread could not start, or a processor left attributes that are none
+            pass
+        self.dropped_spans += count
+        self.dropped_traces += 1
 
     def swap(self) -> Optional[Batch]:
         """Everything that is pending, or None. One consumer at a time."""
-        chunks: List[Chunk] = []
-        take = self._chunks.popleft
+        taken: List[Group] = []
+        take = self._groups.popleft
+        size = self.pending_bytes
         self.pending_bytes = 0  # set, not subtracted: what a colliding `put` miscounted is forgotten here
         self.pending_spans = 0
         try:
-            for _ in range(len(self._chunks)):
-                chunks.append(take())
+            for _ in range(len(self._groups)):
+                taken.append(take())
         except IndexError:
             pass
-        return Batch(chunks) if chunks else None
+        return Batch(taken, size) if taken else None
 
     def clear(self) -> None:
         """Forget what is pending: a forked child does not send what its parent will."""
-        self._chunks.clear()
+        self._groups.clear()
         self.pending_bytes = 0
         self.pending_spans = 0
         self.asleep = True

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from .pure import Trace
     from .values import Value
 
+_DECISIONS = frozenset(("manual.keep", "manual.drop"))
+
+
 class Facts:
     """The half of `Span` that describes an operation; the other half is its life."""
 
@@ -63,7 +66,7 @@ class Facts:
             if value is None:
                 return
             value = coerce(value)
-        if key[:7] == "manual." and self._decide(key, value):
+        if key in _DECISIONS and self._decide(key, value):
             return
         self.attributes[key] = value  # type: ignore[assignment]
 
@@ -77,7 +80,7 @@ class Facts:
             self.set_attribute(key, value)
 
     def _decide(self, key: str, value: object) -> bool:
-        if key not in ("manual.keep", "manual.drop") or not self.span_id:
+        if not self.span_id:
             return False
         if value and value != "false":
             self.trace.keep(2 if key == "manual.keep" else -1)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from .buffer import Buffer, Chunk
+from .buffer import Buffer
 from .events import ACTIVE
-from .span import Span, Trace, new_id, offset_at
+from .span import Span, Trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Dict, List, Optional, Tuple
 
-    from .context import SpanContext
     from .span import Parent
     from .values import Value
 
@@ -75,54 +74,15 @@ class Recorder:
         activate: bool = True,
     ) -> Span:
         """A begun span. The arguments are trusted: `Tracer` coerces those of user code."""
-        span = Span(self, name, resource, service, type, kind, attributes, integration, layer)
-        return span.begin(parent, activate)
-
-    def open_trace(self, span: Span, parent: Optional[SpanContext], now: int) -> Trace:
-        """A trace for its first span here: a new one, or the continuation of a remote one."""
-        offset = offset_at(now)
-        span.parent = None
-        if parent is None or not parent.trace_id:
-            trace_id = new_id()
-            if self.ids_128:
-                trace_id |= ((now + offset) // 1000000000 & 0xFFFFFFFF) << 96
-            trace = Trace(self, trace_id)
-            span.parent_id = 0
-            span.baggage = None if parent is None else parent.baggage or None
-        else:
-            trace = Trace(self, parent.trace_id)
-            trace.priority = parent.priority
-            trace.origin = parent.origin
-            trace.tags = parent.tags
-            trace.tracestate = parent.tracestate
-            trace.random = parent.random
-            span.parent_id = parent.span_id
-            span.baggage = parent.baggage or None
-            for link in parent.links:
-                span.add_link(link.context, link.attributes)
-        trace.offset = offset
-        span.trace = trace
-        if not self.enabled:
-            trace.recording = False
-            return trace
-        if trace.priority is None:
-            if self.decision is not None:
-                trace.priority, trace.mechanism, trace.rate = self.decision
-            elif self._sampler is not None:
-                try:
-                    self._sampler(trace, span)
-                except Exception:
-                    trace.priority = 1
-        if trace.priority is not None and trace.priority <= 0:
-            trace.recording = self.keep_unsampled
-        return trace
+        span = Span(self, name, resource, service, type, kind, attributes, integration, layer, parent)
+        return span.__enter__(activate)
 
     def emit(self, trace: Trace, spans: List[Span]) -> None:
         """Run the processors over finished spans and put what is left into the buffer."""
         for processor in self.processors:
             try:
                 kept = processor(list(spans))
-                kept = None if kept is None else [span for span in kept if isinstance(span, Span)]
+                kept = None if kept is None else [span for span in kept if isinstance(span, Span) and span.span_id]
             except Exception:
                 self.processor_errors += 1
                 if self.processor_errors == 1:
@@ -133,12 +93,4 @@ class Recorder:
             if not kept:
                 return
             spans = kept
-        self.put(trace, spans)
-
-    def put(self, trace: Trace, spans: List[Span]) -> None:
-        """Put finished spans into the buffer."""
-        try:
-            self.buffer.put(Chunk(trace, spans))
-        except Exception:  # the writer's thread could not start, or a processor left attributes that are none
-            self.buffer.dropped_spans += len(spans)
-            self.buffer.dropped_traces += 1
+        self.buffer.put(spans)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .context import SpanContext
 from .events import ACTIVE
 from .recorder import Recorder
-from .span import Span, set_active
+from .span import Span
 from .values import MAX_KEY, coerce, text
 
 TYPE_CHECKING = False
@@ -35,16 +35,12 @@ KINDS = frozenset(("internal", "server", "client", "producer", "consumer"))
 class TraceScope(Span):
     """What `trace(...)` answers: a span that begins on `with`, or a decorator that gives each call a span."""
 
-    __slots__ = ("_parent", "_starter")
-    _parent: Parent
+    __slots__ = ("_starter",)
     _starter: Starter
 
-    def __enter__(self) -> TraceScope:
-        if not self.span_id:
-            self.begin(self._parent)
-        elif self.live:
-            set_active(self)
-        return self
+    if TYPE_CHECKING:
+
+        def __enter__(self, activate: bool = True, start_time: Optional[int] = None) -> TraceScope: ...
 
     async def __aenter__(self) -> TraceScope:
         return self.__enter__()
@@ -61,13 +57,13 @@ class TraceScope(Span):
         """Decorate a function, coroutine function, generator function or async generator function."""
         if not callable(function):
             raise TypeError("gossamer.trace decorates functions, not %s" % type(function).__name__)
-        recorder, attributes, parent = self.recorder, self.attributes, self._parent
+        recorder, attributes, parent = self.recorder, self.attributes, ACTIVE if self.span_id else self.parent
         name = self.name or getattr(function, "__qualname__", None) or type(function).__name__
         resource, service, type_, kind = self.resource, self.service, self.type, self.kind
 
         def begin(activate: bool = True) -> Span:
             given = dict(attributes) if attributes else None
-            return recorder.start(name, resource, service, type_, kind, given, None, None, parent, activate)
+            return Span(recorder, name, resource, service, type_, kind, given, None, None, parent).__enter__(activate)
 
         return self._starter.decorate(function, begin)  # type: ignore[no-any-return]
 
@@ -135,7 +131,8 @@ class Starter:
             name = text(name, MAX_KEY)
         scope = TraceScope(self.recorder, name, resource, service, type, kind)
         scope._starter = self
-        scope._parent = parent if parent is ACTIVE else usable(parent)
+        if parent is not ACTIVE:
+            scope.parent = usable(parent)
         # What user code gives is not trusted; looked at one by one, as there is mostly nothing.
         if resource is not None and resource.__class__ is not str:
             scope.resource = text(resource)
@@ -179,7 +176,7 @@ class Starter:
             attributes=attributes,
             parent=parent,
         )
-        return scope.begin(scope._parent, bool(activate), start_time)
+        return scope.__enter__(bool(activate), start_time)
 
 
 def usable(parent: Any) -> Parent:

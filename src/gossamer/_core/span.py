@@ -42,9 +42,13 @@ _random = Random(int.from_bytes(os.urandom(32), "big"))
 _getrandbits = _random.getrandbits
 
 _generation = 0  # of forks: traces of an older one belong to the parent process
-_offset = time_ns() - perf_counter_ns()
-_offset_until = 0
-_OFFSET_NS = 1000000000
+
+# What makes a monotonic time one since the epoch, and the upper half of new trace ids: the seconds since the epoch.
+# Looked up once a second, when the seconds change, as the wall clock is corrected.
+_offset = 0
+_upper = 0
+_until = -1
+_SECOND = 1000000000
 
 
 def _after_fork() -> None:
@@ -56,22 +60,16 @@ def _after_fork() -> None:
 _fork.in_child(_after_fork)
 
 
-def offset_at(now: int) -> int:
-    """What makes a monotonic time one since the epoch; looked up once a second, as the wall clock is corrected."""
-    global _offset, _offset_until
-    if now >= _offset_until:
-        _offset = time_ns() - perf_counter_ns()
-        _offset_until = now + _OFFSET_NS
-    return _offset
-
-
-def new_id() -> int:
-    """A number of 64 bits that is not 0."""
-    return _getrandbits(64) or 1
+def _look_at_clock() -> None:
+    global _offset, _upper, _until
+    wall, now = time_ns(), perf_counter_ns()
+    _offset = wall - now
+    _upper = (wall // _SECOND & 0xFFFFFFFF) << 96
+    _until = now + _SECOND - wall % _SECOND
 
 
 class Trace:
-    """What the spans of one trace in this process share.
+    """What the spans of one trace in this process share: a new one, or the continuation of a `remote` one.
 
     Attributes:
         trace_id: 128 bits.
@@ -88,38 +86,54 @@ class Trace:
         "random", "recording", "generation", "_open", "_finished", "_hex",
     )  # fmt: skip
 
-    offset: int
-
-    def __init__(self, recorder: Recorder, trace_id: int) -> None:
+    def __init__(self, recorder: Recorder, now: int, remote: Optional[SpanContext] = None) -> None:
+        if now >= _until:
+            _look_at_clock()
         self.recorder = recorder
-        self.trace_id = trace_id
-        self.priority: Optional[int] = None
-        self.mechanism: Optional[int] = None
-        self.rate: Optional[float] = None
-        self.origin: Optional[str] = None
-        self.tags: Optional[Dict[str, str]] = None
-        self.tracestate = ""
-        self.random = True
-        self.recording = True
+        self.offset = _offset
         self.generation = _generation
         # Containers whose single operations are atomic, so that spans may start and finish in any thread.
-        # By id, without the spans: that would be a cycle, and work for the garbage collector.
-        self._open: Dict[int, bool] = {}
-        self._finished: List[Span] = []
-        self._hex = ""
+        # By id, without the spans: that would be a cycle, and work for the garbage collector. `_NONE` holds the
+        # finished ones, from the second span on: most traces of one span never need that list.
+        self._open: Dict[int, Any] = {}
+        self._finished: Optional[List[Span]] = None
+        if remote is None or not remote.trace_id:
+            low = _getrandbits(64) or 1
+            self.trace_id: int = _upper | low if recorder.ids_128 else low
+            self.priority: Optional[int] = None
+            self.origin: Optional[str] = None
+            self.tags: Optional[Dict[str, str]] = None
+            self.tracestate = ""
+            self.random = True
+        else:
+            self.trace_id = remote.trace_id
+            self.priority = remote.priority
+            self.origin = remote.origin
+            self.tags = remote.tags
+            self.tracestate = remote.tracestate
+            self.random = remote.random
+        self.mechanism: Optional[int] = None
+        self.rate: Optional[float] = None
+        self.recording: bool = recorder.enabled
+        if self.priority is None and recorder.decision is not None and recorder.enabled:
+            self.priority, self.mechanism, self.rate = recorder.decision
 
     @property
     def trace_id_hex(self) -> str:
         """The trace id as 32 lower-case hexadecimal digits."""
-        found = self._hex
-        if not found:
-            found = self._hex = "%032x" % self.trace_id
-        return found
+        try:
+            return self._hex
+        except AttributeError:  # asked for the first time: most traces never are
+            self._hex: str = "%032x" % self.trace_id
+            return self._hex
 
     def continued(self) -> Trace:
         """The part of this trace that a forked child adds."""
-        trace = Trace(self.recorder, self.trace_id)
-        for name in ("priority", "mechanism", "rate", "origin", "tags", "tracestate", "offset", "random", "recording"):
+        trace = Trace(self.recorder, 0)
+        for name in (
+            "trace_id", "priority", "mechanism", "rate", "origin", "tags", "tracestate", "random", "offset",
+            "recording",
+        ):  # fmt: skip
             setattr(trace, name, getattr(self, name))
         return trace
 
@@ -167,7 +181,8 @@ class Span(Facts):
         attributes: by OpenTelemetry's names.
         duration: nanoseconds; None while the span is open.
         error: whether the operation failed; `status_message` says why.
-        parent: the span of this process that caused it, None for a local root.
+        parent: the span of this process that caused it, None for a local root. Before the span begins: the parent that
+            it was given.
         enclosing: what is active again after it.
         parent_id: its id, or that of the remote parent; 0 for the root of the whole trace.
     """
@@ -178,7 +193,7 @@ class Span(Facts):
     )  # fmt: skip
 
     parent_id: int
-    parent: Optional[Span]
+    parent: Any
     enclosing: Any
     _start: int
 
@@ -193,6 +208,7 @@ class Span(Facts):
         attributes: Optional[Dict[str, Value]] = None,
         integration: Optional[str] = None,
         layer: Optional[str] = None,
+        parent: Any = ACTIVE,
     ) -> None:
         self.recorder = recorder
         self.name = name
@@ -203,6 +219,7 @@ class Span(Facts):
         self.attributes = {} if attributes is None else attributes
         self.integration = integration
         self.layer = layer
+        self.parent = parent
         self.duration = None
         self.error = False
         self.status_message = ""
@@ -215,6 +232,21 @@ class Span(Facts):
 
     def begin(self, parent: Any = ACTIVE, activate: bool = True, start_time: Optional[int] = None) -> Span:
         """Start the clock, take the place under `parent` (None: a new trace), and become the active span."""
+        self.parent = parent
+        return self.__enter__(activate, start_time)
+
+    def finish(self, end_time: Optional[int] = None) -> None:
+        """End the span now, or at `end_time` (nanoseconds since the epoch). Only the first call counts."""
+        self.__exit__(None, None, None, end_time)
+
+    # Calls are what a span costs most. So these two do all of the work themselves, for whoever begins or ends a span.
+
+    def __enter__(self, activate: bool = True, start_time: Optional[int] = None) -> Span:
+        if self.span_id:
+            if self.live:
+                _set_active(self)
+            return self
+        parent = self.parent
         if parent is ACTIVE:
             enclosing = parent = _get_active()
             if parent is not None and not parent.live:
@@ -226,9 +258,26 @@ class Span(Facts):
         else:
             enclosing = _open_from(_get_active()) if activate else None
         self.enclosing = enclosing
-        self.span_id = _getrandbits(64) or 1
-        if parent is not None and parent.__class__ is not SpanContext:
-            trace: Trace = parent.trace
+        self.span_id = span_id = _getrandbits(64) or 1
+        if parent is None:
+            now = perf_counter_ns()
+            self.trace = trace = Trace(self.recorder, now)
+            self.parent = self.baggage = None
+            self.parent_id = 0
+            if trace.priority != 1:
+                self._decide_first(trace)
+        elif parent.__class__ is SpanContext:
+            now = perf_counter_ns()
+            self.trace = trace = Trace(self.recorder, now, parent)
+            self.parent = None
+            self.parent_id = parent.span_id if parent.trace_id else 0
+            self.baggage = parent.baggage or None
+            if parent.trace_id:
+                for link in parent.links:
+                    self.add_link(link.context, link.attributes)
+            self._decide_first(trace)
+        else:
+            trace = parent.trace
             if trace.generation != _generation:
                 trace = trace.continued()
             self.trace = trace
@@ -236,19 +285,25 @@ class Span(Facts):
             self.parent_id = parent.span_id
             self.baggage = parent.baggage
             now = perf_counter_ns()
-        else:
-            now = perf_counter_ns()
-            trace = self.recorder.open_trace(self, parent, now)
         self._start = now if start_time is None else moment(start_time, now + trace.offset) - trace.offset
-        self.live = True
-        trace._open[self.span_id] = True
+        trace._open[span_id] = self.live = True
         if activate:
             _set_active(self)
         return self
 
-    def finish(self, end_time: Optional[int] = None) -> None:
-        """End the span now, or at `end_time` (nanoseconds since the epoch). Only the first call counts."""
-        if self.duration is not None or not self.span_id:
+    def __exit__(
+        self,
+        error_type: Optional[Type[BaseException]] = None,
+        error: Optional[BaseException] = None,
+        traceback: Optional[TracebackType] = None,
+        end_time: Optional[int] = None,
+    ) -> None:
+        if error is not None:
+            try:
+                self.fail(error)
+            except Exception:  # an exception class that overrides more than one could foresee
+                self.error = True
+        if not self.live:
             return
         now = perf_counter_ns()
         trace = self.trace
@@ -262,47 +317,40 @@ class Span(Facts):
         self.live = False
         if self.parent is None:
             stored = _get_active()
-            if stored is not None and stored.__class__ is not SpanContext:
-                # In a forked child the same trace has a second object.
-                if stored.trace is trace or (trace.generation != _generation and stored.trace_id == trace.trace_id):
-                    enclosing = self.enclosing
-                    _set_active(None if enclosing is None else _open_from(enclosing))
+            if stored is not None and (stored is self or _same(stored, trace)):
+                enclosing = self.enclosing
+                _set_active(None if enclosing is None else _open_from(enclosing))
         if trace.generation != _generation:
             return  # of the process that forked this one, which will send it
+        if not opened and trace.recording:  # nor has any other span ended before
+            recorder = self.recorder
+            if recorder.processors:
+                recorder.emit(trace, [self])
+            else:
+                recorder.buffer.put(self)
+            return
+        finished = trace._finished
+        if finished is None:
+            finished = trace._finished = opened.setdefault(_NONE, [])  # atomic: all threads get the same list
         if trace.recording:
-            finished = trace._finished
-            if not opened and not finished:
-                recorder = self.recorder
-                if recorder.processors:
-                    recorder.emit(trace, [self])
-                else:
-                    recorder.put(trace, [self])
-                return
             finished.append(self)
-            if not opened or len(finished) >= self.recorder.partial_flush_min_spans:
+            if len(opened) == 1 or len(finished) >= self.recorder.partial_flush_min_spans:
                 trace.flush()
-        elif not opened:
+        elif len(opened) == 1:
             trace.flush()  # what was recorded before the decision to drop
 
-    def __enter__(self) -> Span:
-        if not self.span_id:
-            self.begin()
-        elif self.live:
-            _set_active(self)
-        return self
-
-    def __exit__(
-        self,
-        error_type: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        if error is not None:
+    def _decide_first(self, trace: Trace) -> None:
+        """Let the sampler decide on the trace that this span begins, if nobody else has."""
+        recorder = self.recorder
+        if not recorder.enabled:
+            return
+        if trace.priority is None and recorder.sampler is not None:
             try:
-                self.fail(error)
-            except Exception:  # an exception class that overrides more than one could foresee
-                self.error = True
-        self.finish()
+                recorder.sampler(trace, self)
+            except Exception:
+                trace.priority = 1
+        if trace.priority is not None and trace.priority <= 0:
+            trace.recording = recorder.keep_unsampled
 
     def detach(self) -> None:
         """Stay open, but no longer be the active span here: for work that goes on elsewhere (a streamed body).
@@ -373,8 +421,18 @@ class Span(Facts):
         return "<Span %s %016x of trace %032x>" % (self.name, self.span_id, self.trace_id)
 
 
+_NONE = 0
+"""The id of no span; in `Trace._open`, the key of the finished ones."""
+
 _LATE: Any = object()
 """As what encloses a span: nothing was open any more when it began."""
+
+
+def _same(stored: Any, trace: Trace) -> bool:
+    """Whether the active span is of this trace; in a forked child the same trace has a second object."""
+    if stored.__class__ is SpanContext:
+        return False
+    return stored.trace is trace or (trace.generation != _generation and stored.trace_id == trace.trace_id)
 
 
 def _open_from(enclosing: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Trace contexts that go out where the head of a request is written, instead of into the headers that a caller hands on.
+"""Trace contexts that go out where the head of a request is written, not in the headers that a caller hands on.
 
 What is put into the headers of requests or urllib3 passes through each library below, which copies, checks and encodes
 one header after the other; for all of ours that costs more than the span. Under http.client they become one piece of
@@ -19,17 +19,23 @@ LATER: Any = object()
 # id of an open span -> whether its context has been written. `settle` takes the span out before it can go.
 _waiting: Dict[int, bool] = {}
 _writer: Any = None
+_function: Any = None
 
 
-def set_writer(site: Site) -> None:
-    """The hook that writes for others is in; where it is `off`, it does not."""
-    global _writer
-    _writer = site
+def set_writer(site: Site, function: Any) -> None:
+    """The hook that writes for others is in, as `function`; where it is `off`, it does not."""
+    global _writer, _function
+    _writer, _function = site, function
 
 
 def possible() -> bool:
     """Whether there is somebody to write."""
     return _writer is not None and not _writer.off
+
+
+def writes(function: Any) -> bool:
+    """Whether `function` is who writes."""
+    return function is _function and possible()
 
 
 def wait(span: Span) -> None:

@@ -152,8 +152,9 @@ class Propagation:
         found: Dict[str, str] = {}
         for propagator in self.injectors:
             propagator.inject(context, found.__setitem__)
-        before, mark, after = found.get("tracestate", "").partition(_MARK_HEX)
-        if _ERROR in context.tags or ("tracestate" in found and (not mark or _MARK_HEX in after)):
+        before, _, after = found.get("tracestate", "").partition(_MARK_HEX)
+        ours = before[-2:] == "p:" and "," not in before  # else our member was cut, and the mark is somebody else's
+        if _ERROR in context.tags or ("tracestate" in found and (not ours or _MARK_HEX in after)):
             return ()
         tags = found.get("x-datadog-tags")
         return (

@@ -189,7 +189,7 @@ def encode_v04(batch: Batch, process: Process, native_events: bool = False) -> B
     form = _kept
     if form is None or form.process is not process or form.native_events is not native_events:
         form = _kept = _V04(process, native_events)
-    if batch.native and hasattr(compiled(), "encode_v04"):  # TODO
+    if batch.native:
         return compiled().encode_v04(batch, form)  # type: ignore[no-any-return]
     return b"".join(_chunks(batch, form))
 
@@ -197,7 +197,7 @@ def encode_v04(batch: Batch, process: Process, native_events: bool = False) -> B
 def encode_v05(batch: Batch, process: Process) -> Buffer:
     """A v0.5 payload: the table of texts, then the traces, whose spans are arrays of twelve."""
     global _kept_v05
-    if batch.native and hasattr(compiled(), "encode_v05"):  # TODO
+    if batch.native:
         known = _kept_v05
         if known is None or known.process is not process:
             known = _kept_v05 = _V05(process)
@@ -210,10 +210,13 @@ def encode_v05(batch: Batch, process: Process) -> Buffer:
 
 def _chunks(batch: Batch, form: Format) -> List[bytes]:
     out = [array_header(len(batch))]
-    for chunk in batch:
+    restored = batch.native
+    groups: Any = batch if restored else batch.groups
+    for group in groups:
         mark = len(out)
         try:
-            form.chunk(chunk, out)
+            spans = group.spans if restored else group if group.__class__ is list else [group]
+            form.chunk(spans[0].trace, spans, out, restored)
         except Exception:  # broken by a processor of the user: an empty trace in its place, its neighbours are sent
             out[mark:] = [b"\x90"]
     return out

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from operator import getitem, itemgetter
 
-from .._core import ROOT
+from .._core import INSIDE, ROOT
 from .datadog_span import MAX_RESOURCE, constants, plain_error, text, trace_facts, translated, url_of
 from .datadog_texts import (
     MAX_CACHED,
@@ -34,7 +34,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List, Optional, Tuple
 
-    from .._core.buffer import Chunk
     from .._core.pure import Span, Trace
     from .info import Process
 
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["MAPS", "Format", "Shape"]
 
 MAPS = [map_header(size) for size in range(256)]
+_ARRAYS = [array_header(size) for size in range(256)]
 _MAX_LAYOUTS = 64  # of one shape
 
 
@@ -80,21 +80,24 @@ class Layout:
     """What spans of one shape with the same keys, and values of the same types, have in common.
 
     Attributes:
-        pick: the values in the order of the template: texts first.
+        pick: the values, numbers first: should one of them be unfit, no text has entered the table yet.
         types: what they must be.
         sources: where the packed form of each stands.
-        template: takes them. `first` has templates that begin a chunk.
+        numbers: how many of them are numbers.
+        template: every second piece is a place: of the texts, then of the numbers. `first` has templates that begin
+            a chunk.
         names: packed names of the texts and of the numbers.
         words: the layout without the text of the query, where there is one.
     """
 
-    __slots__ = ("pick", "types", "sources", "template", "first", "names", "words")
+    __slots__ = ("pick", "types", "sources", "numbers", "template", "first", "names", "words")
 
     pick: Callable[[Dict[str, Any]], Tuple[Any, ...]]
     types: Tuple[type, ...]
     sources: Tuple[Dict[Any, bytes], ...]
-    template: bytes
-    first: Dict[Facts, bytes]
+    numbers: int
+    template: List[bytes]
+    first: Dict[Facts, List[bytes]]
     names: Tuple[List[bytes], List[bytes]]
     words: Optional[Layout]
 
@@ -194,61 +197,89 @@ class Format:
 
     # -- spans ----------------------------------------------------------------------------------------------------
 
-    def chunk(self, chunk: Chunk, out: List[bytes]) -> None:
+    def chunk(self, trace: Trace, spans: List[Span], out: List[bytes], restored: bool) -> None:
         """Append the packed spans of a chunk: the local root first, as it carries what is said once."""
-        spans = chunk.spans
-        trace = chunk.trace
-        out.append(array_header(len(spans)))
-        facts: Optional[Facts] = self.trace(trace)
-        if len(spans) > 1 and spans[-1].role == ROOT:
+        count = len(spans)
+        out.append(_ARRAYS[count] if count < 256 else array_header(count))
+        if count > 1 and spans[-1].role == ROOT:
             spans = spans[-1:] + spans[:-1]
-        for span in spans:
-            self.span(trace, span, facts, out)
-            facts = None
+        self.spans(trace, spans, self.trace(trace), out, restored)
 
     def one(self, trace: Trace, span: Span, first: bool) -> bytes:
         """A span by itself, for the compiled encoder; `first`: of its chunk."""
         out: List[bytes] = []
-        self.span(trace, span, self.trace(trace) if first else None, out)
+        self.spans(trace, [span], self.trace(trace) if first else None, out, True)
         return b"".join(out)
 
-    def span(self, trace: Trace, span: Span, facts: Optional[Facts], out: List[bytes]) -> None:
-        """Append a packed span; `facts`: of its trace, if it is the first of a chunk."""
-        key = (span.name, span.service, span.type, span.kind, span.integration, span.role)
-        shape = self.shapes.get(key) or self.shape(key)
-        resource = span.resource or span.name
-        if len(resource) > MAX_RESOURCE:
-            resource = resource[:MAX_RESOURCE]
-        attributes = span.attributes
-        if span.events is None and span.links is None and not span.error:
-            if not attributes:
+    def spans(
+        self, trace: Trace, spans: List[Span], facts: Optional[Facts], out: List[bytes], restored: bool
+    ) -> None:
+        """Append packed spans of one trace, whose `facts` the first one carries.
+
+        Calls are what a plain span would cost most, so there are few. `restored`: spans of the compiled core.
+        """
+        texts, shapes, numbers = self.texts, self.shapes, self.numbers
+        for span in spans:
+            name, service, parent = span.name, span.service, span.parent
+            if restored:
+                role = span.role
+            elif parent is None:
+                role = ROOT
+            else:
+                role = INSIDE if parent.service == service and parent.trace is trace else span.role
+            key = (name, service, span.type, span.kind, span.integration, role)
+            shape = shapes.get(key) or self.shape(key)
+            resource = span.resource or name
+            if len(resource) > MAX_RESOURCE:
+                resource = resource[:MAX_RESOURCE]
+            attributes = span.attributes
+            if span.events is not None or span.links is not None or span.error:
+                self.pair_by_pair(trace, span, shape, resource, facts, out)
+            elif not attributes:
                 if facts is None:
                     plain = shape.plain
                 else:
                     plain = shape.first.get(facts) or self.first(shape, facts)
-                out += (shape.head, self.texts[resource], self.numbers(trace, span), plain)
-                return
-            names = tuple(attributes)
-            layout = shape.layouts.get(names)
-            if layout is None and names not in shape.layouts:
-                layout = self.layout(shape, attributes)
-            if layout is not None:
-                if layout.words is not None and attributes["db.query.text"] == resource:
-                    layout = layout.words
-                values = layout.pick(attributes)
-                if tuple(map(type, values)) == layout.types:
-                    mark = len(out)
-                    out += (shape.head, self.texts[resource], self.numbers(trace, span))
-                    if facts is None:
-                        template = layout.template
-                    else:
-                        template = layout.first.get(facts) or self.first_of(shape, layout, facts)
-                    try:
-                        out.append(template % tuple(map(getitem, layout.sources, values)))
-                        return
-                    except OverflowError:
-                        del out[mark:]
-        self.pair_by_pair(trace, span, shape, resource, facts, out)
+                out += (shape.head, texts[resource], numbers(trace, span), plain)
+            else:
+                names = tuple(attributes)
+                layout = shape.layouts.get(names)
+                if layout is None and names not in shape.layouts:
+                    layout = self.layout(shape, attributes)
+                if layout is None or not self.fill(layout, trace, span, shape, resource, facts, out):
+                    self.pair_by_pair(trace, span, shape, resource, facts, out)
+            facts = None
+
+    def fill(
+        self,
+        layout: Layout,
+        trace: Trace,
+        span: Span,
+        shape: Shape,
+        resource: str,
+        facts: Optional[Facts],
+        out: List[bytes],
+    ) -> bool:
+        """Append a span by its layout; False where its values are of other types."""
+        attributes = span.attributes
+        if layout.words is not None and attributes["db.query.text"] == resource:
+            layout = layout.words
+        values = layout.pick(attributes)
+        if tuple(map(type, values)) != layout.types:
+            return False
+        head = shape.head, self.texts[resource], self.numbers(trace, span)
+        if facts is None:
+            pieces = layout.template[:]
+        else:
+            pieces = (layout.first.get(facts) or self.first_of(shape, layout, facts))[:]
+        try:
+            packed = list(map(getitem, layout.sources, values))
+            pieces[1::2] = packed[layout.numbers :] + packed[: layout.numbers]
+        except OverflowError:
+            return False
+        out += head
+        out += pieces
+        return True
 
     def first(self, shape: Shape, facts: Facts) -> bytes:
         """What follows the fixed fields of a span without attributes that begins a chunk, made and kept."""
@@ -376,41 +407,42 @@ class Format:
             (numbers if number else texts).append((key, type(value), source, name))
         made = Layout()
         made.names = [name for *_, name in texts], [name for *_, name in numbers]
-        made.types = tuple(item[1] for item in texts + numbers)
-        made.sources = tuple(item[2] for item in texts + numbers)
-        made.pick = _picker([item[0] for item in texts + numbers])
+        made.numbers = len(numbers)
+        made.types = tuple(item[1] for item in numbers + texts)
+        made.sources = tuple(item[2] for item in numbers + texts)
+        made.pick = _picker([item[0] for item in numbers + texts])
         if url and "url.full" not in [item[0] for item in items]:
             made.names[0].append(self.texts["http.url"])
-            made.types = tuple(item[1] for item in texts) + (str,) + tuple(item[1] for item in numbers)
-            made.sources = (*made.sources[: len(texts)], self.texts, *made.sources[len(texts) :])
-            made.pick = _with_url([item[0] for item in texts], [item[0] for item in numbers])
+            made.types += (str,)
+            made.sources += (self.texts,)
+            made.pick = _with_url(made.pick)
         made.template = self.template(shape, made, _NONE)
         made.first = {}
         made.words = None
         return made
 
-    def first_of(self, shape: Shape, layout: Layout, facts: Facts) -> bytes:
+    def first_of(self, shape: Shape, layout: Layout, facts: Facts) -> List[bytes]:
         """The template of a layout for the first span of a chunk, made and kept."""
         if len(layout.first) >= 8:
             layout.first.clear()
         made = layout.first[facts] = self.template(shape, layout, facts)
         return made
 
-    def template(self, shape: Shape, layout: Layout, facts: Facts) -> bytes:
-        """What follows the fixed fields, with places for the values."""
+    def template(self, shape: Shape, layout: Layout, facts: Facts) -> List[bytes]:
+        """What follows the fixed fields: each second piece is the place of a value."""
         own = shape.facts
         metas, numbers = layout.names
-        return b"".join(
-            [
-                self.header(self.meta_headers, own.metas + facts.metas + len(metas)),
-                _literal(own.meta + facts.meta),
-                *[_literal(name) + b"%b" for name in metas],
-                _literal(self.header(self.metrics_headers, own.metric_count + facts.metric_count + len(numbers))),
-                _literal(own.metrics + facts.metrics),
-                *[_literal(name) + b"%b" for name in numbers],
-                _literal(shape.tail),
-            ]
-        )
+        literal = self.header(self.meta_headers, own.metas + facts.metas + len(metas)) + own.meta + facts.meta
+        pieces: List[bytes] = []
+        for name in metas:
+            pieces += (literal + name, b"")
+            literal = b""
+        literal += self.header(self.metrics_headers, own.metric_count + facts.metric_count + len(numbers))
+        literal += own.metrics + facts.metrics
+        for name in numbers:
+            pieces += (literal + name, b"")
+            literal = b""
+        return [*pieces, literal + shape.tail]
 
     # -- the rest -------------------------------------------------------------------------------------------------
 
@@ -433,10 +465,6 @@ class Format:
         return headers[size] if size < len(headers) else headers[0][:-1] + map_header(size)
 
 
-def _literal(piece: bytes) -> bytes:
-    return piece.replace(b"%", b"%%")
-
-
 def _picker(keys: List[str]) -> Callable[[Dict[str, Any]], Tuple[Any, ...]]:
     """Takes the values of `keys` as a tuple."""
     if len(keys) > 1:
@@ -447,7 +475,6 @@ def _picker(keys: List[str]) -> Callable[[Dict[str, Any]], Tuple[Any, ...]]:
     return lambda attributes: ()
 
 
-def _with_url(texts: List[str], numbers: List[str]) -> Callable[[Dict[str, Any]], Tuple[Any, ...]]:
-    """The same, with the URL after the texts."""
-    first, rest = _picker(texts), _picker(numbers)
-    return lambda attributes: (*first(attributes), url_of(attributes), *rest(attributes))
+def _with_url(pick: Callable[[Dict[str, Any]], Tuple[Any, ...]]) -> Callable[[Dict[str, Any]], Tuple[Any, ...]]:
+    """The same, with the URL at the end."""
+    return lambda attributes: (*pick(attributes), url_of(attributes))

@@ -10,6 +10,7 @@ import json
 
 from .._core import ENTRY, ROOT
 from .names_datadog import AS_TEXT, EXCEPTIONS, FIXED, STATEMENT, URL_PARTS, translate
+from .pack import utf8
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -203,12 +204,11 @@ def events_of(span: Span) -> List[Event]:
 
 def events_json(events: List[Event]) -> str:
     """Events as Datadog's tracers put them into `meta` for an Agent that knows no events."""
-    return json.dumps(
+    return _json(
         [
             {"name": event.name, "time_unix_nano": event.time, "attributes": _jsonable(event.attributes)}
             for event in events
-        ],
-        separators=(",", ":"),
+        ]
     )
 
 
@@ -226,7 +226,21 @@ def links_json(links: List[Link]) -> str:
         if flags:
             item["flags"] = flags & 1
         found.append(item)
-    return json.dumps(found, separators=(",", ":"))
+    return _json(found)
+
+
+def _json(value: Any) -> str:
+    """`value` as JSON; lone surrogates, which no reader could decode, are written out as everywhere else."""
+    found = json.dumps(value, separators=(",", ":"))
+    return json.dumps(_decodable(value), separators=(",", ":")) if "\\ud" in found else found
+
+
+def _decodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return utf8(value).decode()
+    if isinstance(value, dict):
+        return {_decodable(key): _decodable(item) for key, item in value.items()}
+    return [_decodable(item) for item in value] if isinstance(value, list) else value
 
 
 def link_flags(context: SpanContext) -> int:

@@ -214,7 +214,7 @@ def _scope_head(process: Process, integration: Optional[str]) -> bytes:
 def encode_protobuf(batch: Batch, process: Process) -> Buffer:
     """An ExportTraceServiceRequest in protobuf's binary encoding."""
     global _kept
-    if batch.native and hasattr(compiled(), "encode_protobuf"):  # TODO
+    if batch.native:
         form = _kept
         if form is None or form.process is not process or len(form.scopes) > _MAX_CACHED:
             form = _kept = _Form(process)

@@ -19,7 +19,7 @@ flask = Integration(
 
 
 def ready(body: Any) -> bool:
-    """Whether the parts of the body are there: Werkzeug's iterator closes the response, which holds what it iterates."""
+    """Whether the body is all there: Werkzeug's iterator closes the response, which holds what it iterates."""
     try:
         parts = body._callbacks[-1].__self__.response
     except (AttributeError, IndexError, TypeError):
@@ -36,9 +36,9 @@ def request(span: Span, environ: Dict[str, Any]) -> None:
 def _routed(span: Span, environ: Dict[str, Any], found: Any) -> None:
     rule = getattr(found, "url_rule", None)
     if rule is not None:
-        attributes = span.attributes
-        attributes["http.route"] = http_server.mounted(span, environ) + rule.rule
-        attributes["flask.url_rule"] = rule.rule
+        attributes, path = span.attributes, rule.rule
+        attributes["http.route"] = http_server.mounted(span, environ) + path
+        attributes["flask.url_rule"] = path
         attributes["flask.endpoint"] = rule.endpoint
 
 

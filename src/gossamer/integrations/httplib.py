@@ -78,7 +78,7 @@ def endheaders(site: Site) -> Callable[..., Any]:
         args[0].__dict__[_OPEN] = _Open(call)
         return result
 
-    deferred.set_writer(site)
+    deferred.set_writer(site, wrapper)
     return wrapper
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from http.client import HTTPConnection
-
 from gossamer.instrument import Call, Integration, deferred, http_client
 
 TYPE_CHECKING = False
@@ -48,7 +46,7 @@ def urlopen(call: Call) -> Fields:
     if headers is None:
         headers = pool.headers
     carrier = deferred.LATER
-    if not deferred.possible() or getattr(pool.ConnectionCls, "endheaders", None) is not HTTPConnection.endheaders:
+    if not deferred.writes(getattr(pool.ConnectionCls, "endheaders", None)):
         headers = carrier = {} if headers is None else headers.copy() if hasattr(headers, "copy") else dict(headers)
         call.replace(3, "headers", headers)
     return http_client.request_fields(call, "urllib3.request", call.argument(0, "method"), url, headers, carrier)

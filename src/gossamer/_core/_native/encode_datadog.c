@@ -227,7 +227,8 @@ int gsm_datadog_skip_chunk(gsm_datadog *self)
     return 0;
 }
 
-#define STRINGS_AT 16 /* room for what comes before the table */
+#define STRINGS_AT 16       /* room for what comes before the table */
+#define MOST_SLOTS (1 << 17) /* that are kept for the next payload */
 
 static uint64_t epochs; /* under the GIL alone */
 
@@ -247,8 +248,15 @@ int gsm_datadog_begin(gsm_datadog *self, const gsm_block *first, uint64_t chunks
         self->epoch = epochs;
         gsm_arena_free(&self->arena);
         self->entry_count = 0;
-        if (self->slots)
+        if (self->slot_room > MOST_SLOTS) {
+            free(self->slots);
+            free(self->entries);
+            self->slots = NULL;
+            self->entries = NULL;
+            self->slot_room = self->entry_room = 0;
+        } else if (self->slots) {
             memset(self->slots, 0, self->slot_room * sizeof(uint32_t));
+        }
         self->strings.size = 0;
         if (gsm_reserve(&self->strings, STRINGS_AT))
             return ENCODE_MEMORY;

@@ -106,6 +106,13 @@ cdef extern from "write.h":
     int gsm_put_number(gsm_bytes *out, uint64_t value)
     int gsm_put_value(gsm_bytes *out, gsm_texts *table, PyObject *value, int depth)
     int gsm_put_pairs(gsm_bytes *out, gsm_texts *table, PyObject *attributes)
+    ctypedef struct gsm_few:
+        int count
+    int gsm_few_set(gsm_few *few, PyObject *key, PyObject *value)
+    void gsm_few_clear(gsm_few *few)
+    object gsm_few_dict(gsm_few *few)
+    int gsm_put_few(gsm_bytes *out, gsm_texts *table, gsm_few *few)
+    bint gsm_plain(PyObject *key, PyObject *value)
     int gsm_open_span(gsm_bytes *out, size_t *begin)
     int gsm_close_span(gsm_bytes *out, size_t begin)
 

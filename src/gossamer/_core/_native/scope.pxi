@@ -32,7 +32,7 @@ cdef class TraceScope(Span):
         factory.resource, factory.service, factory.type, factory.kind = (
             self.resource, self.service, self.type, self.kind,
         )
-        factory.attributes = self._attributes or None
+        factory.attributes = attributes_of(self) or None
         factory.parent = self.chosen
         return self.starter.decorate(function, factory)
 

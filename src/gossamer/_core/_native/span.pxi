@@ -17,7 +17,9 @@ cdef class Span:
     cdef public object events
     cdef public object links
     cdef public object baggage
-    cdef object _attributes  # made when somebody asks for them
+    # Attributes are set into `few` while there are few of them and nobody has asked for the dict.
+    cdef object _attributes
+    cdef gsm_few few
     cdef Trace _trace
     # References of our own, so that a long chain of spans is let go one by one, not one within the other.
     cdef PyObject *_parent
@@ -56,6 +58,8 @@ cdef class Span:
 
     def __dealloc__(self):
         cdef PyObject *found
+        if self.few.count:
+            gsm_few_clear(&self.few)
         found, self._enclosing = self._enclosing, NULL
         if found != NULL:
             let_go(found)
@@ -126,12 +130,11 @@ cdef class Span:
     @property
     def attributes(self):
         """By OpenTelemetry's names."""
-        if self._attributes is None:
-            self._attributes = {}
-        return self._attributes
+        return attributes_of(self)
 
     @attributes.setter
     def attributes(self, value):
+        gsm_few_clear(&self.few)
         self._attributes = value
 
     @property
@@ -341,23 +344,34 @@ cdef uint32_t compare_services(Span parent, Span span) except? 99:
     return 0 if (parent.service or default) == (span.service or default) else 1
 
 
-cdef int set_attribute(Span span, object key, object value) except -1:
+cdef object attributes_of(Span span):
+    """The attributes as a dict, which from now on is where they are."""
+    if span._attributes is None:
+        span._attributes = gsm_few_dict(&span.few)
+        gsm_few_clear(&span.few)
+    return span._attributes
+
+
+cdef inline int set_attribute(Span span, object key, object value) except -1:
     if span._duration >= 0:
         return 0
-    if not PyUnicode_CheckExact(key) or PyUnicode_GetLength(key) > 200:
-        key = text(key, MAX_KEY)
-    if PyUnicode_CheckExact(value):
-        if PyUnicode_GetLength(value) > 25000:
-            value = value[:MAX_VALUE]
-    elif not (PyLong_CheckExact(value) or PyFloat_CheckExact(value) or PyBool_Check(value)):
-        if value is None:
+    if gsm_plain(<PyObject *>key, <PyObject *>value):
+        if span._attributes is None and gsm_few_set(&span.few, <PyObject *>key, <PyObject *>value):
             return 0
-        value = coerce(value)
-    if PyUnicode_GetLength(key) >= 11 and (<str>key)[0] == u"m" and (<str>key)[:7] == "manual." and decide(span, key, value):
+        attributes_of(span)[key] = value
         return 0
-    if span._attributes is None:
-        span._attributes = {}
-    span._attributes[key] = value
+    return set_odd_attribute(span, key, value)
+
+
+cdef int set_odd_attribute(Span span, object key, object value) except -1:
+    if type(key) is not str or len(key) > MAX_KEY:
+        key = text(key, MAX_KEY)
+    if value is None:
+        return 0
+    value = coerce(value)
+    if key[:7] == "manual." and decide(span, key, value):
+        return 0
+    attributes_of(span)[key] = value
     return 0
 
 

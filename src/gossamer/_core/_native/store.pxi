@@ -221,8 +221,11 @@ cdef class Batch:
             block = block.next
 
     def split(self, max_bytes):
-        """The same chunks in batches of about `max_bytes` each; a larger chunk stands alone. Nothing is copied."""
-        if self.size <= max_bytes:
+        """The same chunks in batches for payloads of about `max_bytes` each; a larger chunk stands alone.
+
+        Nothing is copied.
+        """
+        if payload_bytes(self.size, self.span_count) <= max_bytes:
             return [self]
         parts = []
         cdef int64_t limit = max_bytes
@@ -233,18 +236,22 @@ cdef class Batch:
         cdef uint8_t *begin
         cdef size_t place, size
         cdef uint64_t chunks, spans
+        cdef int64_t room
         while block != NULL:
             place = 0
             while place < block.size:
                 begin = block.data + place
-                if part is not None and part.size + <int64_t>(<gsm_chunk *>begin).bytes > limit:
-                    part = None
+                if part is not None:
+                    room = limit - payload_bytes(part.size, part.span_count)
+                    if payload_bytes((<gsm_chunk *>begin).bytes, (<gsm_chunk *>begin).spans) > room:
+                        part = None
                 if part is None:
                     part = Batch.__new__(Batch)
                     parts.append(part)
                     last = NULL
+                    room = limit
                 chunks = spans = 0
-                size = measure_run(block, place, limit - part.size, part.size == 0, &chunks, &spans)
+                size = measure_run(block, place, room, part.size == 0, &chunks, &spans)
                 run = part_of(block, begin, size, chunks, spans)
                 if run == NULL:
                     raise MemoryError()
@@ -261,20 +268,27 @@ cdef class Batch:
         return parts
 
     def halves(self):
-        """The same chunks in two batches of about one size, or in one if there is but one chunk."""
-        return self.split(max(1, (self.size + 1) // 2)) if self.chunk_count > 1 else [self]
+        """The same chunks in batches of about half the size, or in one if there is but one chunk."""
+        if self.chunk_count < 2:
+            return [self]
+        return self.split(max(1, (payload_bytes(self.size, self.span_count) + 1) // 2))
 
 
-cdef size_t measure_run(gsm_block *block, size_t place, int64_t limit, bint alone, uint64_t *chunks, uint64_t *spans):
-    """Bytes of the chunks from `place` on that fit in `limit`; `alone`: the first one in any case."""
+cdef inline int64_t payload_bytes(int64_t records, int64_t spans):
+    """About what records make in the largest of our formats, v0.4: it names each field and writes texts in full."""
+    return 2 * records + 300 * spans
+
+
+cdef size_t measure_run(gsm_block *block, size_t place, int64_t room, bint alone, uint64_t *chunks, uint64_t *spans):
+    """Bytes of the chunks from `place` on whose payload has `room`; `alone`: the first one in any case."""
     cdef size_t begin = place
     cdef gsm_chunk *head
-    if place == 0 and <int64_t>block.size <= limit:
+    if place == 0 and payload_bytes(block.size, block.spans) <= room:
         chunks[0], spans[0] = block.chunks, block.spans
         return block.size
     while place < block.size:
         head = <gsm_chunk *>(block.data + place)
-        if <int64_t>(place - begin + head.bytes) > limit and not (alone and place == begin):
+        if payload_bytes(place - begin + head.bytes, spans[0] + head.spans) > room and not (alone and place == begin):
             break
         place += head.bytes
         chunks[0] += 1

@@ -216,7 +216,7 @@ cdef int record(Trace trace, Span span, bint alone) except -1:
         if tries == 1:
             normalise(span)  # values that are none of the known types
         else:
-            span._attributes = events = links = None
+            span.attributes = events = links = None
     if not alone:
         trace.recorded += 1
         return 0
@@ -243,7 +243,7 @@ cdef int write_span(
         flags |= FLAG_ERROR
     if span.parent_id:
         flags |= FLAG_PARENT
-    cdef bint attributes = span._attributes is not None and (
+    cdef bint attributes = span.few.count > 0 if span._attributes is None else (
         not PyDict_CheckExact(span._attributes) or PyDict_Size(span._attributes) > 0
     )
     if attributes:
@@ -272,7 +272,10 @@ cdef int write_span(
     if status:
         return status
     if attributes:
-        status = gsm_put_pairs(out, texts, <PyObject *>span._attributes)
+        if span._attributes is None:
+            status = gsm_put_few(out, texts, &span.few)
+        else:
+            status = gsm_put_pairs(out, texts, <PyObject *>span._attributes)
         if status:
             return status
     if flags & FLAG_ERROR:
@@ -349,7 +352,7 @@ cdef int write_links(gsm_bytes *out, gsm_texts *texts, tuple links):
 
 cdef normalise(Span span):
     """Make what a program set on a span writable: after it, `write_span` knows every value."""
-    cdef object found = span._attributes
+    cdef object found = attributes_of(span)
     if found is not None:
         kept = {}
         try:

@@ -203,6 +203,100 @@ static int gsm_put_pairs(gsm_bytes *out, gsm_texts *table, PyObject *attributes)
     return 0;
 }
 
+/* Attributes of a span that nobody has asked for as a dict yet: pairs of references, the keys exactly str. */
+#define FEW_PAIRS 8
+
+typedef struct {
+    int count;
+    PyObject *items[2 * FEW_PAIRS];
+} gsm_few;
+
+/* Set one; 0 when there is no room. */
+static inline int gsm_few_set(gsm_few *few, PyObject *key, PyObject *value)
+{
+    PyObject *old, *known;
+    Py_hash_t hash;
+    int place, count = few->count;
+    for (place = 0; place < count; place++)
+        if (few->items[2 * place] == key)
+            goto replace;
+    hash = ((PyASCIIObject *)key)->hash;
+    if (hash == -1)
+        hash = PyObject_Hash(key);
+    for (place = 0; place < count; place++) {
+        known = few->items[2 * place]; /* hashed when it came */
+        if (GSM_UNLIKELY(((PyASCIIObject *)known)->hash == hash) && PyUnicode_Compare(known, key) == 0)
+            goto replace;
+    }
+    if (count == FEW_PAIRS)
+        return 0;
+    Py_INCREF(key);
+    Py_INCREF(value);
+    few->items[2 * count] = key;
+    few->items[2 * count + 1] = value;
+    few->count = count + 1;
+    return 1;
+replace:
+    old = few->items[2 * place + 1];
+    Py_INCREF(value);
+    few->items[2 * place + 1] = value;
+    Py_DECREF(old);
+    return 1;
+}
+
+static inline void gsm_few_clear(gsm_few *few)
+{
+    PyObject *key, *value;
+    while (few->count) {
+        few->count--;
+        key = few->items[2 * few->count];
+        value = few->items[2 * few->count + 1];
+        Py_DECREF(key);
+        Py_DECREF(value);
+    }
+}
+
+static inline PyObject *gsm_few_dict(gsm_few *few)
+{
+    PyObject *found = PyDict_New();
+    int place;
+    if (!found)
+        return NULL;
+    for (place = 0; place < few->count; place++)
+        if (PyDict_SetItem(found, few->items[2 * place], few->items[2 * place + 1]) < 0) {
+            Py_DECREF(found);
+            return NULL;
+        }
+    return found;
+}
+
+static int gsm_put_few(gsm_bytes *out, gsm_texts *table, gsm_few *few)
+{
+    int place, status;
+    if (gsm_put_number(out, (uint64_t)few->count))
+        return -1;
+    for (place = 0; place < few->count; place++) {
+        status = gsm_put_str(out, table, few->items[2 * place], 2);
+        if (!status)
+            status = gsm_put_value(out, table, few->items[2 * place + 1], 0);
+        if (GSM_UNLIKELY(status))
+            return status;
+    }
+    return 0;
+}
+
+/* What `set_attribute` may keep as it is: 1; 0: to be looked at. */
+static inline int gsm_plain(PyObject *key, PyObject *value)
+{
+    PyTypeObject *type = Py_TYPE(value);
+    if (!PyUnicode_CheckExact(key) || PyUnicode_GET_LENGTH(key) > MAX_KEY ||
+        (PyUnicode_GET_LENGTH(key) >= 11 && PyUnicode_READ_CHAR(key, 0) == 'm'))
+        return 0;
+    if (type == &PyUnicode_Type)
+        return PyUnicode_GET_LENGTH(value) <= MAX_TEXT;
+    return type == &PyLong_Type || type == &PyBool_Type || type == &PyFloat_Type;
+}
+
 /* Room for the size before a span, and what it was once the span is written. */
 static inline int gsm_open_span(gsm_bytes *out, size_t *begin)
 {

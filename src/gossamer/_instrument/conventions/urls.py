@@ -17,7 +17,7 @@ _MAX_HOSTS = 512
 _URL = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.\-]*):)?//([^/?#\\]*)([^?#]*)(?:\?([^#]*))?")
 _PATH = re.compile(r"([^?#]*)(?:\?([^#]*))?")
 
-# What stands before the path of a URL -> its origin, host and port. Programs may call anybody, so there is an end to it.
+# What stands before the path of a URL -> its origin, host and port. Programs may call anybody: there is an end to it.
 _hosts: Dict[str, Host] = {}
 
 

@@ -32,7 +32,7 @@ class Facts:
 
     Attributes:
         common: the attributes that all have.
-        statement: the same with room for those that each statement sets: copying that is cheaper than a dict that grows.
+        statement: the same with room for those that each statement sets: a copy of that need not grow.
         known: statement -> (its text for a span, the operation).
     """
 
@@ -217,7 +217,12 @@ def _statement(driver: Driver, original: Any, name: str) -> Method:
             span.fail(error)
             span.finish()
             raise
-        _count(span, args[0])
+        try:  # as `_count`
+            count = args[0].rowcount
+            if count.__class__ is int and count >= 0:
+                span.attributes["db.response.returned_rows"] = count
+        except Exception:
+            pass
         span.finish()
         return result
 

@@ -101,7 +101,7 @@ def split_tags(header: str) -> Tuple[Dict[str, str], int]:
     if start < 0:
         return read_tags(header), 0
     end = start + 26
-    upper: Optional[str] = header[start + 10 : end]
+    upper = header[start + 10 : end]
     # Cut out, since what is left is the same in most requests; but no comma may stand at an end.
     if start == 0:
         rest = header[end + 1 :]
@@ -118,9 +118,9 @@ def split_tags(header: str) -> Tuple[Dict[str, str], int]:
         if known is not None and _ERROR not in known and upper != _NO_UPPER:
             return known.copy(), int(upper, 16)
     tags = read_tags(header)
-    upper = tags.pop("_dd.p.tid", None)
-    if upper is None:
+    if "_dd.p.tid" not in tags:
         return tags, 0
+    upper = tags.pop("_dd.p.tid")
     if _tid(upper) and upper != _NO_UPPER:
         return tags, int(upper, 16)
     tags[_ERROR] = "malformed_tid " + upper

@@ -48,3 +48,11 @@ def pytest_report_header() -> str:
 
 # What tests trace without capturing it is not for whoever listens on the Agent's port of this machine.
 _start.tracer.recorder.buffer.on_first = None
+
+
+@pytest.fixture(autouse=True)
+def nothing_active():
+    """No span is active when a test begins, whatever the one before it left open."""
+    _core.set_active(None)
+    yield
+    _core.set_active(None)

@@ -234,11 +234,15 @@ def test_batches_are_split_by_size(recorder):
         with recorder.start("x", parent=None):
             pass
     batch = recorder.buffer.swap()
-    parts = batch.split(batch.size // 4)
-    assert 4 <= len(parts) <= 6 and all(part.size <= batch.size // 4 for part in parts)
+    quarter = batch.payload_bytes // 4
+    parts = batch.split(quarter)
+    assert 4 <= len(parts) <= 6 and all(part.payload_bytes <= quarter for part in parts)
     assert ids_of(*parts) == ids_of(batch) == ids_of(*batch.split(1))
     assert len(batch.split(1)) == 20
-    assert [len(part) for part in batch.split(batch.size)] == [20]
+    assert [len(part) for part in batch.split(batch.payload_bytes)] == [20]
+    halves = batch.halves()
+    assert 2 <= len(halves) <= 3 and ids_of(*halves) == ids_of(batch)
+    assert [len(part) for part in batch.split(1)[0].halves()] == [1]
 
 
 def ids_of(*batches):

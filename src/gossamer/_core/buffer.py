@@ -100,6 +100,11 @@ class Batch:
         """All of them."""
         return list(self)
 
+    @property
+    def payload_bytes(self) -> int:
+        """About the size of the payload that it makes, and certainly no less: what `split` compares."""
+        return self.size
+
     def split(self, max_bytes: int) -> List[Batch]:
         """The same chunks in batches of about `max_bytes` each; a larger chunk stands alone."""
         if self.size <= max_bytes:

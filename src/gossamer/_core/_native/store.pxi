@@ -220,6 +220,11 @@ cdef class Batch:
                 yield restore_chunk(<Generation>block.generation, head)
             block = block.next
 
+    @property
+    def payload_bytes(self):
+        """About the size of the payload that it makes: what `split` compares."""
+        return payload_bytes(self.size, self.span_count)
+
     def split(self, max_bytes):
         """The same chunks in batches for payloads of about `max_bytes` each; a larger chunk stands alone.
 

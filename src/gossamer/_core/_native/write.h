@@ -114,16 +114,56 @@ static int gsm_put_items(gsm_bytes *out, gsm_texts *table, PyObject *items, int 
 }
 
 #if PY_VERSION_HEX >= 0x030C0000
-#define GSM_DIGITS(value) (((PyLongObject *)(value))->long_value.lv_tag >> 3)
+#define GSM_DIGITS(value) ((Py_ssize_t)(((PyLongObject *)(value))->long_value.lv_tag >> 3))
+#define GSM_DIGIT(value, place) (((PyLongObject *)(value))->long_value.ob_digit[place])
+#define GSM_NEGATIVE(value) ((((PyLongObject *)(value))->long_value.lv_tag & 3) == 2)
 #else
 #define GSM_DIGITS(value) Py_ABS(Py_SIZE(value))
+#define GSM_DIGIT(value, place) (((PyLongObject *)(value))->ob_digit[place])
+#define GSM_NEGATIVE(value) (Py_SIZE(value) < 0)
 #endif
+#define MAX_DIGITS 128
 
-static int gsm_put_integer(gsm_bytes *out, gsm_texts *table, PyObject *value)
+/* An integer beyond 64 bits, written in decimal here: `str()` of one asks for signals on its way, and a handler in
+ * Python would come between the bytes of a record. */
+static int gsm_put_big(gsm_bytes *out, PyObject *value)
 {
-    int beyond, status;
+    uint32_t parts[MAX_DIGITS * PyLong_SHIFT / 29 + 2]; /* nine decimal digits each, more than 29 bits */
+    char text[sizeof(parts) / sizeof(*parts) * 9 + 2], *at = text + sizeof(text);
+    uint64_t carry;
+    size_t size;
+    int count = 0, place, decimal;
+    Py_ssize_t digit;
+    for (digit = GSM_DIGITS(value) - 1; digit >= 0; digit--) {
+        carry = GSM_DIGIT(value, digit);
+        for (place = 0; place < count; place++) {
+            carry += (uint64_t)parts[place] << PyLong_SHIFT;
+            parts[place] = (uint32_t)(carry % 1000000000);
+            carry /= 1000000000;
+        }
+        for (; carry; carry /= 1000000000)
+            parts[count++] = (uint32_t)(carry % 1000000000);
+    }
+    for (place = 0; place < count; place++)
+        for (decimal = 0; decimal < 9; decimal++, parts[place] /= 10)
+            *--at = (char)('0' + parts[place] % 10);
+    while (*at == '0')
+        at++;
+    if (GSM_NEGATIVE(value))
+        *--at = '-';
+    size = (size_t)(text + sizeof(text) - at);
+    if (gsm_put_byte(out, V_BIG) || gsm_reserve(out, size + 10))
+        return -1;
+    out->size = (size_t)(gsm_put_varint(out->data + out->size, ((uint64_t)size << 1) | 1) - out->data);
+    memcpy(out->data + out->size, at, size);
+    out->size += size;
+    return 0;
+}
+
+static int gsm_put_integer(gsm_bytes *out, PyObject *value)
+{
+    int beyond;
     long long number = PyLong_AsLongLongAndOverflow(value, &beyond);
-    PyObject *text;
     if (GSM_LIKELY(!beyond)) {
         if (gsm_reserve(out, 11))
             return -1;
@@ -131,16 +171,7 @@ static int gsm_put_integer(gsm_bytes *out, gsm_texts *table, PyObject *value)
         out->size = (size_t)(gsm_put_varint(out->data + out->size, gsm_zigzag(number)) - out->data);
         return 0;
     }
-    if (GSM_DIGITS(value) > 128)
-        return 1; /* Python may refuse to write it */
-    text = PyObject_Str(value);
-    if (!text) {
-        PyErr_Clear();
-        return -1;
-    }
-    status = gsm_put_byte(out, V_BIG) ? -1 : gsm_put_str(out, table, text, 0);
-    Py_DECREF(text);
-    return status;
+    return GSM_DIGITS(value) > MAX_DIGITS ? 1 : gsm_put_big(out, value);
 }
 
 static int gsm_put_value(gsm_bytes *out, gsm_texts *table, PyObject *value, int depth)
@@ -151,7 +182,7 @@ static int gsm_put_value(gsm_bytes *out, gsm_texts *table, PyObject *value, int 
     if (GSM_LIKELY(type == &PyUnicode_Type))
         return gsm_put_byte(out, V_TEXT) ? -1 : gsm_put_str(out, table, value, 1);
     if (type == &PyLong_Type)
-        return gsm_put_integer(out, table, value);
+        return gsm_put_integer(out, value);
     if (type == &PyBool_Type)
         return gsm_put_byte(out, value == Py_True ? V_TRUE : V_FALSE);
     if (type == &PyFloat_Type) {

@@ -67,4 +67,4 @@ def _defers(session: Any) -> bool:
 def _sends_itself(kind: type) -> bool:
     from requests.adapters import HTTPAdapter
 
-    return issubclass(kind, HTTPAdapter) and kind.send is HTTPAdapter.send
+    return issubclass(kind, HTTPAdapter) and getattr(kind, "send", None) is HTTPAdapter.send

@@ -30,7 +30,7 @@ def function_flags(function: object) -> int:
 
 
 def decorate(function: Callable[..., Any], begin: Callable[..., Span]) -> Callable[..., Any]:
-    """`function` with a span round each call: `begin()` answers one that has begun and is active, `begin(False)` not."""
+    """`function` with a span round each call; `begin()` answers a begun, active one, `begin(False)` an inactive one."""
     flags = function_flags(function)
 
     def begin_inactive(args: Any, kwargs: Any) -> Span:

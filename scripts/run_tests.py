@@ -148,7 +148,9 @@ class Runs:
                 if core == self.core_of(version) and version in WHOLE:
                     yield Run(label, version, environment, core, core_args())
                 elif (core, version) not in self.tested:  # the main run holds this
-                    later.append(Run(label, version, environment, core, core_args(APART_FROM_CORE)))
+                    left_out = APART_FROM_CORE + (("native",) if core == "pure" else ())
+                    args = core_args(left_out) + ["--ignore-glob=tests/*/test_native_*"] * (core == "pure")
+                    later.append(Run(label, version, environment, core, args))
         python = newest_python()
         if self.core_of(version_of(python)) == "native" and not self.has_paths():
             paths = ["tests/integrations", "tests/test_every_integration.py"]

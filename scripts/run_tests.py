@@ -27,7 +27,7 @@ from environments import NEWEST, ROOT, SetupError, build, fail, find_python, nam
 
 PARTS = ("main", "core", "memcheck", "oldest")
 # Of every interpreter: the tests that know the core. Of these: all that need no third-party library.
-WHOLE = ("3.7", "3.9", "3.11")
+WHOLE = ("3.7", "3.11")
 # Folders of tests/ that need more than the tests' own requirements, and those that hardly touch the core.
 NOT_CORE = ("services", "integrations", "demo", "viewer/browser")
 APART_FROM_CORE = ("viewer", "config")

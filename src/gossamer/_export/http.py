@@ -41,6 +41,24 @@ class Response:
         self.body = body
 
 
+_loaded = False
+
+
+def _load_name_services() -> None:
+    """Have what finds addresses loaded here, in the program's thread, once.
+
+    Python imports a codec for it, and the C library loads shared libraries, at the first name. A fork that falls into
+    that, in the writer's thread, leaves a child that waits or aborts when it comes to do the same.
+    """
+    global _loaded
+    if not _loaded:
+        _loaded = True
+        try:
+            socket.getaddrinfo("localhost", None)
+        except OSError:  # no such name here: what is needed to look for it is loaded
+            pass
+
+
 class _Stale(Exception):
     """The kept connection had been closed by the other side before it answered anything."""
 
@@ -68,7 +86,7 @@ class HttpClient:
         # What connecting imports is imported here rather than in the writer's thread: a child that another thread forks
         # in the middle of an import would wait for its end for ever.
         if self.scheme != "unix":
-            "localhost".encode("idna")  # as `getaddrinfo` does with every name
+            _load_name_services()
         if self.scheme == "https":
             __import__("ssl")
 

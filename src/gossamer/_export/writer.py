@@ -18,7 +18,7 @@ import threading
 import weakref
 from collections import deque
 from queue import Empty, SimpleQueue
-from time import monotonic
+from time import monotonic, sleep
 
 from .. import _fork, _log
 from .exporter import ExportError
@@ -254,7 +254,9 @@ class Writer:
                 return
             if wake is not self._wake:  # a fork is coming: what is finished would have to wait for the next chunk
                 if self.buffer.pending_spans:
-                    self._flush(monotonic() + FORK_SECONDS, False)
+                    # The fork does not wait for long, and a request that was begun has its time: what was given up
+                    # halfway would be sent again.
+                    self._flush(None, False)
                 return
             try:
                 busy = self._flush(None, False)
@@ -368,8 +370,15 @@ class Writer:
             return
         old, self._wake = self._wake, SimpleQueue()
         self._thread = None
+        count = _system_threads()
         old.put(True)
         thread.join(2 * FORK_SECONDS)
+        # Before CPython 3.13 that returns while the system's thread is still ending, which may load a library: the
+        # dynamic linker of a child that is forked just then is broken.
+        if sys.version_info < (3, 13) and not thread.is_alive():
+            deadline = monotonic() + FORK_SECONDS / 5
+            while _system_threads() >= count > 0 and monotonic() < deadline:
+                sleep(0.0002)
 
     def after_fork_in_parent(self) -> None:
         """Let the next chunk start the thread again: CPython counts the threads only after this."""
@@ -386,6 +395,14 @@ class Writer:
         self.buffer.dropped_spans = self.buffer.dropped_traces = 0
         for lane in self._lanes:
             lane.forget()
+
+
+def _system_threads() -> int:
+    """How many threads this process has; 0 where the system does not say."""
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return 0
 
 
 def _green() -> bool:

@@ -30,7 +30,7 @@ PARTS = ("main", "core", "memcheck", "oldest")
 WHOLE = ("3.7", "3.11")
 # Folders of tests/ that need more than the tests' own requirements, and those that hardly touch the core.
 NOT_CORE = ("services", "integrations", "demo", "viewer/browser")
-APART_FROM_CORE = ("viewer", "config")
+APART_FROM_CORE = ("viewer", "config", "cli", "export")
 COMPILER = {"cc": "build-essential"}
 # What runs under the sanitizers; slow there, and without tests that measure.
 CHECKED = ["tests/core", "tests/wire/test_native_bytes.py"]
@@ -173,6 +173,7 @@ class Runs:
         label = "memcheck-" + version
         print(f"\n==> {label}", flush=True)
         python = build("core-" + version, python, pins("core"))
+        self.tested.append(("native", version))
         self.add_all([(label, pytest_run(python, label, args + self.arguments, show=True, extra=environment))])
 
     def oldest(self) -> None:

@@ -35,7 +35,7 @@ __all__ = ["Writer"]
 
 MAX_BACKOFF = 30.0
 FIRST_BACKOFF = 0.5
-FORK_SECONDS = 0.05
+FORK_SECONDS = 0.25
 """How long a fork is held up, at most, to send what is finished."""
 IDLE_SECONDS = 30.0
 
@@ -372,11 +372,11 @@ class Writer:
         self._thread = None
         count = _system_threads()
         old.put(True)
-        thread.join(2 * FORK_SECONDS)
+        thread.join(FORK_SECONDS)
         # Before CPython 3.13 that returns while the system's thread is still ending, which may load a library: the
         # dynamic linker of a child that is forked just then is broken.
         if sys.version_info < (3, 13) and not thread.is_alive():
-            deadline = monotonic() + FORK_SECONDS / 5
+            deadline = monotonic() + FORK_SECONDS / 10
             while _system_threads() >= count > 0 and monotonic() < deadline:
                 sleep(0.0002)
 

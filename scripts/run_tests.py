@@ -28,6 +28,7 @@ from environments import NEWEST, ROOT, SetupError, build, fail, find_python, nam
 PARTS = ("main", "core", "memcheck", "oldest")
 # Of every interpreter: the tests that know the core. Of these: all that need no third-party library.
 WHOLE = ("3.7", "3.11")
+PURE_WHOLE = "3.13"
 # Folders of tests/ that need more than the tests' own requirements, and those that hardly touch the core.
 NOT_CORE = ("services", "integrations", "demo", "viewer/browser")
 APART_FROM_CORE = ("viewer", "config", "cli", "export")
@@ -148,7 +149,8 @@ class Runs:
                 if core == self.core_of(version) and version in WHOLE:
                     yield Run(label, version, environment, core, core_args())
                 elif (core, version) not in self.tested:  # the main run holds this
-                    left_out = APART_FROM_CORE + (("native",) if core == "pure" else ())
+                    left_out = APART_FROM_CORE[:2] if version == PURE_WHOLE else APART_FROM_CORE
+                    left_out += ("native",) if core == "pure" else ()
                     args = core_args(left_out) + ["--ignore-glob=tests/*/test_native_*"] * (core == "pure")
                     later.append(Run(label, version, environment, core, args))
         python = newest_python()
